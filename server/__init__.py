@@ -1,0 +1,1 @@
+"""The central server: accepts journals, holds the truth, issues programmes, codes and allowances."""

@@ -1,0 +1,1 @@
+"""What terminal and centre have in common: rows, their chain, and the messages of the exchange."""
