@@ -33,7 +33,7 @@ class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True, omit_de
 
 
 class NdefRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One NDEF record (NFC Forum NDEF 1.0): `kind` uri, text, or the record's type name; `text` only for uri and text."""
+    """One NDEF record (NFC Forum NDEF 1.0): `kind` uri, text or the record's type name; `text` for uri and text only."""
 
     kind: str
     text: str | None = None
@@ -42,8 +42,8 @@ class NdefRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Reading(msgspec.Struct, tag_field="type", tag="reading", kw_only=True, omit_defaults=True):
     """One presentation of a card or code, raw. Nothing in it is checked beyond what the hardware needs.
 
-    kind card: `uid` (hex, lower case, in the order the tag sends it) and `tag` (tag type) are given, `ndef` if the tag has
-    a message; `ndef_state` tells an empty tag from one that could not be read. kind code: `symbology`, `text`,
+    kind card: `uid` (hex, lower case, in the order the tag sends it) and `tag` (tag type) are given, `ndef` if the tag
+    has a message; `ndef_state` tells an empty tag from one that could not be read. kind code: `symbology`, `text`,
     `confirmed`. kind text: `text` as a scanner or keyboard typed it.
     """
 
@@ -120,8 +120,8 @@ class LineError(ValueError):
     """A line that is not of the protocol: not JSON, of a wrong shape, or too long."""
 
 
-_said = msgspec.json.Decoder(Said)
-_command = msgspec.json.Decoder(Command)
+_said: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
+_command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _encoder = msgspec.json.Encoder()
 
 
@@ -173,7 +173,10 @@ class OptionsError(ValueError):
 
 
 def read_options(argv: list[str], shape: type[T]) -> T:
-    """`--options JSON` as the driver's own struct (forbid_unknown_fields=True, so that a typo is named). Raises OptionsError."""
+    """`--options JSON` as the driver's own struct, which forbids unknown fields so that a typo is named.
+
+    Raises OptionsError.
+    """
     text = argv[1] if argv[:1] == ["--options"] and len(argv) == 2 else "{}"
     try:
         return msgspec.json.decode(text, type=shape)
