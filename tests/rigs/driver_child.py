@@ -20,7 +20,7 @@ PATIENCE_S = 20.0  # how long a test waits for a line that must come; a loaded m
 
 
 class DriverChild:
-    """`python -m drivers NAME --options ...`. A context manager: on leaving, its input is closed and it must end with 0."""
+    """`python -m drivers NAME --options ...`. A context manager: leaving closes its input; it must then end with 0."""
 
     def __init__(self, name: str, options: object, *, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
