@@ -74,7 +74,7 @@ STANDARDS: dict[int, MemoryCard] = {  # SS, for names not listed above; part 3's
     0x11: MemoryCard(name="FeliCa", tag="felica"),
 }
 
-UNNAMED: dict[int, str] = {
+CONTACT_MEMORY: dict[int, str] = {
     0x0D: "contact memory card (I2C)",
     0x0E: "contact memory card (extended I2C)",
     0x0F: "contact memory card (2WBP)",
@@ -96,7 +96,7 @@ def card_of(atr: bytes) -> Card:
 
 
 def _memory_card(standard: int, name: int) -> Card:
-    if standard in UNNAMED:
-        return UnsupportedCard(name=UNNAMED[standard])
+    if standard in CONTACT_MEMORY:
+        return UnsupportedCard(name=CONTACT_MEMORY[standard])
     known = MEMORY_CARDS.get(name) or STANDARDS.get(standard)
     return known or UnsupportedCard(name=f"memory card {standard:02X} {name:04X}")
