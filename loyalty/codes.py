@@ -73,8 +73,12 @@ def encode(code: ActivationCode, key: Ed25519PrivateKey, kid: bytes) -> str:
             _Claim.DETAIL: [_KINDS.index(code.kind), code.batch, code.serial],
         }
     )
-    if code.issued_at_s >= code.expires_at_s or _read_claims(payload) != code:
-        raise ValueError(f"no terminal would ever take this code: {code}")
+    if code.issued_at_s >= code.expires_at_s:
+        raise ValueError(f"the code ends before it begins: {code}")
+    try:
+        _as_code(cose.decode_plain(payload))
+    except ValueError as error:
+        raise ValueError(f"no terminal would take this code: {error}") from error
     body: bytes = base45.b45encode(cose.sign1(payload, key, kid))
     return PREFIX + body.decode("ascii")
 
