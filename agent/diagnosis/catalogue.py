@@ -6,9 +6,13 @@ Order is order of display within an area: the earliest stage first. A page of do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from agent.diagnosis.model import Area, Finding, Severity
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +407,7 @@ CATALOGUE: dict[str, Entry] = {
         ),
         reasons={
             "said": Words(
-                text="Reader {name} says that it does not work ({code}).",
+                text="Reader {name} says that it does not work ({said_code}).",
                 cause=_SAID,
                 cure="holdfast readers test {name}",
             ),
@@ -605,7 +609,7 @@ CATALOGUE: dict[str, Entry] = {
                 text="The certificate of {host} is not valid now: it holds from {begins} to {ends}.",
                 cause="It was not renewed, or this terminal's clock ({now}) is wrong.",
                 cure="if the clock is right, " + _OWNER + "renew the certificate (certbot renew)",
-                depends_on=("clock.wrong",),
+                depends_on=("clock.wrong:far", "clock.wrong:behind"),
             ),
             "name": Words(
                 text="The certificate shown by {host} is for another name ({names}).",
@@ -779,7 +783,7 @@ def found(
     scope: str | None = None,
     covers: tuple[str, ...] | None = None,
     severity: Severity | None = None,
-    **fields: object,
+    fields: Mapping[str, object] = NOTHING,
 ) -> Finding:
     """A finding with its words filled in. Raises KeyError for a code, reason or field that the catalogue lacks."""
     entry = CATALOGUE[code]
@@ -790,10 +794,10 @@ def found(
         scope=scope,
         severity=severity or entry.severity,
         area=entry.area,
-        text=words.text.format(**fields),
-        consequence=entry.consequence.format(**fields),
-        cause=words.cause.format(**fields),
-        cure=words.cure.format(**fields),
+        text=words.text.format_map(fields),
+        consequence=entry.consequence.format_map(fields),
+        cause=words.cause.format_map(fields),
+        cure=words.cure.format_map(fields),
         depends_on=dependencies(code, reason),
         seen_at=at,
         covers=covers,

@@ -93,7 +93,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
-    """An HTTP answer to our greeting. `offset_s`, only when signed: this clock minus the centre's, sure to `bound_s`."""
+    """An HTTP answer to our greeting. `offset_s`: this clock minus the centre's, ± `bound_s`; only when signed."""
 
     status: int
     signed: bool
