@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -43,11 +44,19 @@ class DriverChild:
 
     def wait_for(self, kind: type[T], test: Callable[[T], bool] = lambda _: True) -> T:
         """The next line of that kind for which `test` holds; lines before it are passed over (and kept in `said`)."""
-        while (said := self._queue.get(timeout=PATIENCE_S)) is not None:
+        until_s = time.monotonic() + PATIENCE_S
+        while (said := self._next(until_s)) is not None:
             self.said.append(said)
             if isinstance(said, kind) and test(said):
                 return said
-        raise AssertionError(f"the driver ended without the line waited for; said: {self.said}")
+        raise AssertionError(f"the line waited for did not come; said: {self.said[-20:]}")
+
+    def _next(self, until_s: float) -> Said | None:
+        """None when the driver has ended, or patience has."""
+        try:
+            return self._queue.get(timeout=max(0.0, until_s - time.monotonic()))
+        except queue.Empty:
+            return None
 
     def reading(self) -> Reading:
         return self.wait_for(Reading)
