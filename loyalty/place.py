@@ -1,0 +1,120 @@
+"""A programme as one outlet's clock and address see it: local bounds turned into instants, campaigns of other places
+set aside. Worked out at an outlet's first decision and kept with the programme."""
+
+from dataclasses import dataclass
+
+from loyalty.calendar import HOUR_US, end_instant, start_instant
+from loyalty.terms import Batch, Campaign, Outlet, Programme, Reward, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Instants: start inside, end outside."""
+
+    starts: int
+    ends: int
+
+    def __contains__(self, us: int) -> bool:
+        return self.starts <= us < self.ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCampaign:
+    """A campaign at this outlet; `here` says whether it may run in this place."""
+
+    campaign: Campaign
+    starts: int
+    ends: int
+    here: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveBatch:
+    """A batch at this outlet. Releases are instants and last serials; `opens` is the campaign of its codes."""
+
+    batch: Batch
+    releases: tuple[tuple[int, int], ...]
+    ends: int
+    here: bool
+    opens: LiveCampaign | None
+
+    def release(self, serial: int) -> int | None:
+        """The instant from which a serial lives; None for one that is never released."""
+        if serial < 1:
+            return None
+        return next((at for at, upto in self.releases if serial <= upto), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveReward:
+    reward: Reward
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """`on_purchase` and `on_activation` ask no code and may run here; they stand in the order of campaigns."""
+
+    outlet: Outlet
+    validity: Span
+    offline_until: int
+    on_purchase: tuple[LiveCampaign, ...]
+    on_activation: tuple[LiveCampaign, ...]
+    batches: dict[str, LiveBatch]
+    rewards: dict[str, LiveReward]
+
+
+def place_of(programme: Programme, outlet: str) -> Place | None:
+    """The programme at this outlet; None when the document does not have it."""
+    known: Place | None = programme.places.get(outlet)
+    if known is not None:
+        return known
+    found = programme.outlets.get(outlet)
+    if found is None:
+        return None
+    place = _worked_out(programme, found)
+    programme.places[outlet] = place
+    return place
+
+
+def flash_span(live: LiveBatch, begins: int) -> Span:
+    """The elapsed hours of a flash: they stay the same over a change of clocks."""
+    hours = live.batch.flash.hours if live.batch.flash else 0
+    return Span(starts=begins, ends=begins + hours * HOUR_US)
+
+
+def _worked_out(programme: Programme, outlet: Outlet) -> Place:
+    lives = [_campaign(campaign, outlet) for campaign in programme.campaigns]
+    free = [live for live in lives if live.here and live.campaign.batches is None]
+    opens = {batch: live for live in lives for batch in live.campaign.batches or ()}
+    return Place(
+        outlet=outlet,
+        validity=_span(programme.window, outlet),
+        offline_until=end_instant(programme.offline_until, outlet.zone),
+        on_purchase=tuple(live for live in free if live.campaign.on == "purchase"),
+        on_activation=tuple(live for live in free if live.campaign.on == "activation"),
+        batches={b.id: _batch(b, outlet, opens.get(b.id)) for b in programme.batches.values()},
+        rewards={r.id: LiveReward(reward=r, span=_span(r.window, outlet)) for r in programme.rewards.values()},
+    )
+
+
+def _span(window: Window, outlet: Outlet) -> Span:
+    return Span(
+        starts=start_instant(window.starts, outlet.zone),
+        ends=end_instant(window.ends, outlet.zone),
+    )
+
+
+def _campaign(campaign: Campaign, outlet: Outlet) -> LiveCampaign:
+    span = _span(campaign.window, outlet)
+    return LiveCampaign(campaign=campaign, starts=span.starts, ends=span.ends, here=campaign.places.include(outlet))
+
+
+def _batch(batch: Batch, outlet: Outlet, opens: LiveCampaign | None) -> LiveBatch:
+    return LiveBatch(
+        batch=batch,
+        releases=tuple((start_instant(r.at, outlet.zone), r.upto) for r in batch.releases),
+        ends=end_instant(batch.window.ends, outlet.zone),
+        here=batch.places.include(outlet),
+        opens=opens,
+    )
