@@ -8,6 +8,7 @@ pulled, a reader unplugged, a reader held by another program) touches its own re
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import threading
@@ -38,8 +39,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def _body(options: Options, voice: Voice, ears: Ears) -> None:
     try:
+        ctypes.CDLL("libpcsclite.so.1")  # pyscard does without, and then says that the service is down
         from drivers.pcsc_watch import Watch
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise LibraryMissingError(f"The smart-card library cannot be loaded: {error}. {CURE}") from error
     threading.Thread(target=_leave_with_the_agent, daemon=True).start()
     watch = Watch(voice, match=options.match or "", poll_s=options.poll_s, ndef=options.ndef, buzzer=options.buzzer)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from drivers import apdu, atr
 from drivers.apdu import Content, Transmit
 from drivers.lines import Device, Reading, Removed
-from drivers.pcsc_service import CardLostError, ReaderBusyError, Seen, Service
+from drivers.pcsc_service import CardLostError, ReaderBusyError, Seen, Service, ServiceError
 from drivers.program import Voice
 
 ATTEMPTS = 4
@@ -74,6 +74,11 @@ class Reader:
             self._settled = True
             text = f"This card cannot be used here: {error}."
             self._voice.fault("reader.tag_unsupported", text, self.name)
+        except ServiceError as error:  # polkit may allow the service and not its cards
+            if error.code != "reader.not_permitted":
+                raise
+            self._settled = True
+            self._voice.fault(error.code, str(error), self.name)
         except (CardLostError, apdu.TornReadError, apdu.StatusError) as error:
             self._miss(error)
         else:

@@ -17,7 +17,7 @@ ATTENTIVE_S, ATTENTIVE_WAIT_S = 1.5, 0.02  # after a reading the agent's beep is
 
 CURES = {
     "reader.no_service": "Fix: sudo systemctl start pcscd.socket",
-    "reader.not_permitted": "Fix: let this user use org.debian.pcsc-lite in a polkit rule, then restart polkit",
+    "reader.not_permitted": "Fix: allow this user org.debian.pcsc-lite.access_pcsc and access_card in polkit",
 }
 
 
