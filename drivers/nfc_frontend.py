@@ -28,6 +28,7 @@ import nfc.clf.transport
 import nfc.tag
 import serial
 
+from drivers.keeper import ReaderError
 from drivers.lines import NdefRecord
 from drivers.ndef import NdefError, read_message
 
@@ -62,12 +63,8 @@ _WORDS = {
 }
 
 
-class ReaderError(Exception):
-    """The reader cannot be used now; `code` is the finding's."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{_WORDS[code]} ({detail})")
-        self.code = code
+def _error(code: str, detail: object) -> ReaderError:
+    return ReaderError(code, f"{_WORDS[code]} ({detail})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +120,11 @@ class Frontend:
             self._open(path)
         except OSError as error:
             code = _BY_ERRNO.get(error.errno or 0, "reader.not_present")
-            raise ReaderError(code, f"{path}: {error.strerror or error}") from error
+            raise _error(code, f"{path}: {error.strerror or error}") from error
         except termios.error as error:
-            raise ReaderError("reader.not_present", f"{path}: {error}") from error
+            raise _error("reader.not_present", f"{path}: {error}") from error
         except (_UsbError, *_SLIPS) as error:
-            raise ReaderError("reader.mute", f"{path}: {error!r}") from error
+            raise _error("reader.mute", f"{path}: {error!r}") from error
 
     def _open(self, path: str) -> None:
         if path.startswith(SERIAL_PREFIX):
@@ -164,12 +161,12 @@ class Frontend:
             if ask:
                 ask()
         except termios.error as error:
-            raise ReaderError("reader.gone", str(error)) from error
+            raise _error("reader.gone", error) from error
         except OSError as error:
             code = "reader.mute" if error.errno in (errno.EIO, errno.ETIMEDOUT) else "reader.gone"
-            raise ReaderError(code, str(error)) from error
+            raise _error(code, error) from error
         except (_UsbError, *_SLIPS) as error:
-            raise ReaderError("reader.mute", repr(error)) from error
+            raise _error("reader.mute", repr(error)) from error
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -181,7 +178,7 @@ class Frontend:
             self.check()
             self._slips += 1
             if self._slips >= SLIPS_ALLOWED:
-                raise ReaderError("reader.mute", repr(error)) from error
+                raise _error("reader.mute", repr(error)) from error
 
     def sense(self, technology: str) -> Seen | None:
         """A tag of that technology (`106A`, ...) in the field, if there is one."""
