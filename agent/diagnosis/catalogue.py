@@ -112,6 +112,7 @@ CATALOGUE: dict[str, Entry] = {
         area="storage",
         severity="critical",
         consequence="The disk is dying: sales may still be recorded, but they are not safe.",
+        depends_on=("storage.absent",),
         reasons={
             "io_error": Words(
                 text="The disk of {path} answers with errors ({error}).",
@@ -519,7 +520,7 @@ CATALOGUE: dict[str, Entry] = {
         area="line",
         severity="warning",
         consequence="{waiting}",
-        depends_on=("line.no_gateway",),
+        depends_on=("line.no_gateway", "config.invalid:unreadable", "config.invalid:server_url"),
         reasons={
             "silent": Words(
                 text="Names cannot be looked up: no name server answers.",

@@ -77,11 +77,16 @@ def _hide_doubt(doubt: Undecided, findings: list[Finding]) -> Undecided:
 def _with_doubts(finding: Finding, doubts: list[Undecided]) -> Finding:
     """A symptom whose root could not be judged is shown, and says so."""
     edges = {edge.partition(":")[0] for edge in closure(finding.code, finding.reason)}
-    open_roots = [doubt for doubt in doubts if doubt.code in edges and doubt.scope in (None, finding.scope)]
-    if finding.hidden_by or not open_roots:
+    missing = [
+        fact
+        for doubt in doubts
+        if doubt.code in edges and doubt.scope in (None, finding.scope)
+        for fact in doubt.missing
+        if fact.why in ("denied", "timeout", "crashed")  # not asked for, or not to be had here, is no failure
+    ]
+    if finding.hidden_by or not missing:
         return finding
-    missing = open_roots[0].missing[0]
-    doubt = f"Cause not established: {missing.fact} could not be read ({missing.detail})."
+    doubt = f"Cause not established: {missing[0].fact} could not be read ({missing[0].detail})."
     return msgspec.structs.replace(finding, cause=f"{finding.cause} {doubt}")
 
 
