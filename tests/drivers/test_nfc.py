@@ -17,13 +17,13 @@ NAME = NdefRecord(kind="text", text="card-0042")
 def reader(tmp_path):
     reader = PN532(tmp_path / "reader")
     yield reader
-    if reader.path.is_symlink():
+    if reader.cable.is_plugged:
         reader.unplug()
 
 
 @pytest.fixture
 def child(reader):
-    with DriverChild("nfcpy", {"path": f"serial:{reader.path}"}) as child:
+    with DriverChild("nfcpy", {"path": f"serial:{reader.cable.path}"}) as child:
         child.ready()
         yield child
 
@@ -155,7 +155,7 @@ def test_a_mute_reader_is_named_and_used_again_when_it_speaks(reader, child):
 
 def test_an_absent_reader_is_not_present_and_found_when_it_comes(reader):
     reader.unplug()
-    with DriverChild("nfcpy", {"path": f"serial:{reader.path}"}) as child:
+    with DriverChild("nfcpy", {"path": f"serial:{reader.cable.path}"}) as child:
         assert child.wait_for(Hello).driver == "nfcpy"
         child.fault("reader.not_present")
         reader.plug()
@@ -164,7 +164,7 @@ def test_an_absent_reader_is_not_present_and_found_when_it_comes(reader):
 
 
 def test_a_reader_in_use_by_another_program_is_busy(reader, child):
-    with DriverChild("nfcpy", {"path": f"serial:{reader.path}"}) as second:
+    with DriverChild("nfcpy", {"path": f"serial:{reader.cable.path}"}) as second:
         second.fault("reader.busy")
 
 

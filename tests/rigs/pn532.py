@@ -1,18 +1,14 @@
-"""A PN532 on a pseudo-terminal, as NXP's user manual UM0701-02 describes it: enough of it for nfcpy's own driver.
-
-The reader is found by `path`, a link to the pseudo-terminal, as udev makes them for real ports: it survives unplugging.
-"""
+"""A PN532 on a pseudo-terminal, as NXP's user manual UM0701-02 describes it: enough of it for nfcpy's own driver."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import threading
-import tty
 from pathlib import Path
 
+from tests.rigs.cable import Cable
 from tests.rigs.tags import Tag
 
 ACK = bytes.fromhex("0000FF00FF00")
@@ -23,7 +19,7 @@ class PN532:
     """The chip, and the field before it. Put a tag into `tag`, take it away with None."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.cable = Cable(path)
         self.tag: Tag | None = None
         self.mute = False
         self.pull_at: int | None = None  # the tag is pulled away just before its n-th command from now
@@ -32,14 +28,8 @@ class PN532:
         self._registers: dict[int, int] = {}
         self.plug()
 
-    # The cable
-
     def plug(self) -> None:
-        self._host, self._port = pty.openpty()
-        tty.setraw(self._port)
-        os.set_blocking(self._host, False)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(self._port))
+        self.cable.plug()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -47,22 +37,20 @@ class PN532:
     def unplug(self) -> None:
         self._stop.set()
         self._thread.join()
-        self.path.unlink()
-        os.close(self._host)
-        os.close(self._port)
+        self.cable.unplug()
 
     def _serve(self) -> None:
         pending = b""
         while not self._stop.is_set():
-            if not select.select([self._host], [], [], 0.02)[0]:
+            if not select.select([self.cable.host], [], [], 0.02)[0]:
                 continue
             with contextlib.suppress(BlockingIOError):
-                pending += os.read(self._host, 4096)
+                pending += os.read(self.cable.host, 4096)
             commands, pending = _frames(pending)
             for command in commands:
                 if not self.mute:
-                    os.write(self._host, ACK)
-                    os.write(self._host, _frame(bytes([0xD5, command[0] + 1]) + self._execute(command)))
+                    os.write(self.cable.host, ACK)
+                    os.write(self.cable.host, _frame(bytes([0xD5, command[0] + 1]) + self._execute(command)))
 
     # The chip
 
