@@ -146,6 +146,12 @@ def test_hostile_cbor_is_malformed_or_plain(data: bytes):
     assert data.startswith(b"\xa1\xa1")
 
 
+def test_four_levels_are_read_and_five_are_not():
+    assert cose.decode_plain(b"\x81\x81\x81\x81\x00") == [[[[0]]]]
+    with pytest.raises(MalformedError, match="depth"):
+        cose.decode_plain(b"\x81\x81\x81\x81\x81\x00")
+
+
 def test_no_tag_is_ever_acted_upon():
     """Every tag of up to two bytes, over bodies that some tag or other would take for its own."""
     bodies = [b"\x00", b"\x61\x61", b"\x80", b"\x82\x01\x01", b"\x44" + bytes(4), b"\x50" + bytes(16)]

@@ -166,7 +166,13 @@ def test_a_letter_that_the_sheet_cannot_show_is_named():
         sheet_pdf([], title="Ω")
 
 
-def test_the_table_keeps_every_letter_and_disarms_formulas():
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_label_of_a_table_starts_a_formula(start: str):
+    table = codes_csv([printed(1, f"{start}1+1")]).decode("utf-8-sig")
+    assert list(csv.reader(io.StringIO(table, newline="")))[1][0] == f"'{start}1+1"
+
+
+def test_the_table_keeps_every_letter():
     shown = [printed(1, "شاي, vert"), printed(2, '=HYPERLINK("http://x")'), printed(3, 'a "b"\nc')]
     data = codes_csv(shown)
     assert data.startswith(b"\xef\xbb\xbf")
