@@ -24,7 +24,7 @@ LIMIT = 50_000
 
 # What a card says of itself is hexadecimal or a long number; errors as 0x8010001D are neither.
 SECRETS = re.compile(
-    r"\b(?:[0-9A-Fa-f]{2}[ :-]){3,}[0-9A-Fa-f]{2}\b"
+    r"\b[0-9A-Fa-f]{2}([ :-])(?:[0-9A-Fa-f]{2}\1){2,}[0-9A-Fa-f]{2}\b"
     r"|\b[0-9A-Fa-f]{8,}\b"
     r"|\b[\w.+-]+@[\w-]+\.[\w.]+"
     r"|(?<![\w-])(?!\d{4}-\d\d-\d\d\b)\+?\d(?:[ -]?\d){7,}\b"

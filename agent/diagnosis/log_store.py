@@ -62,6 +62,7 @@ events = sa.Table(
     sa.Column("data", sa.JSON, nullable=False),
 )
 _FIELDS = [column for column in events.columns if column.name != "n"]
+_NAMES = [str(column.name) for column in _FIELDS]  # plain str: SQLAlchemy's own kind of it is refused by msgspec
 
 
 class Store:
@@ -136,4 +137,4 @@ def _prepare(connection: sa.Connection) -> None:
 
 
 def _event(row: sa.Row[Any]) -> Event:
-    return msgspec.convert(dict(row._mapping), Event)
+    return msgspec.convert(dict(zip(_NAMES, row, strict=True)), Event)
