@@ -7,6 +7,7 @@ that verify cannot be altered in any way and still verify.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
@@ -93,17 +94,21 @@ def decode_plain(data: bytes) -> object:
     """
     if len(data) > MAX_BYTES:
         raise MalformedError(f"{len(data)} bytes; at most {MAX_BYTES} are read")
+    source = io.BytesIO(data)
     try:
-        return cbor2.loads(
-            data,
+        item: object = cbor2.CBORDecoder(
+            source,
             tag_hook=_refuse_tag,
             semantic_decoders=_NO_TAGS,
             max_depth=MAX_DEPTH,
             allow_indefinite=False,
             allow_duplicate_keys=False,
-        )
+        ).decode()
     except (cbor2.CBORError, ValueError, TypeError) as error:
         raise MalformedError(f"not plain CBOR: {error}") from error
+    if source.tell() != len(data):
+        raise MalformedError(f"{len(data) - source.tell()} bytes left over")
+    return item
 
 
 def encode_plain(item: object) -> bytes:

@@ -191,6 +191,7 @@ def test_signed_claims_of_another_shape_ask_for_an_update(claims: object):
 def test_a_signed_payload_that_is_no_cbor_asks_for_an_update():
     assert refused(signed_text(b"\xff\xff")).code == "code.newer"
     assert refused(signed_text(b"")).code == "code.newer"
+    assert refused(signed_text(cose.encode_plain(CLAIMS) + b"\x00")).code == "code.newer"
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def test_any_other_form_is_malformed_even_when_its_signature_holds(message: byte
         b"\xa2\x01\x01\x01\x02",  # one key twice
         b"\xa1\xa1\x01\x01\x01",  # a map as a key is no use, but must not crash
         b"\x61\xff",  # not UTF-8
+        b"\x01\x02",  # one item and another
         b"\xff",
         b"\x1c",
         bytes(cose.MAX_BYTES + 1),
