@@ -27,7 +27,7 @@ def _burn_reward(case: Case, reward_id: str) -> Approved | Declined:
         return case.declined(reasons.BURN_WINDOW)
     if reward.outlets is not None and case.request.outlet not in reward.outlets:
         return case.declined(reasons.BURN_PLACE)
-    level = effective_level(case.programme, case.facts, case.moment)
+    level, _ = effective_level(case.programme, case.facts, case.moment)
     if reward.tiers is not None and (level is None or level.id not in reward.tiers):
         return case.declined(reasons.BURN_TIER)
     if reward.stock and stock_left(case.facts, case.rows, reward.id) < 1:

@@ -1,6 +1,6 @@
 """Campaigns: whether one's conditions hold, what it would give, and which are taken."""
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from loyalty import reasons
 from loyalty.calendar import in_slots, local_day
@@ -18,7 +18,7 @@ Lack = tuple[str, tuple[str, int, int] | None]
 NOTHING_LACKS: tuple[Lack, ...] = ()
 
 
-class Verdict(NamedTuple):
+class Verdict(Struct, frozen=True):
     """`units` it would give; the earliest `reason` why not (None: it stands); `hint` where one thing alone lacks."""
 
     units: int
@@ -31,7 +31,7 @@ ELSEWHERE = Verdict(0, reasons.CODE_PLACE)
 NOT_ENTITLED = Verdict(0, reasons.CODE_NOT_ENTITLED)
 
 
-class Fired(NamedTuple):
+class Fired(Struct, frozen=True):
     """A campaign and the exact units it gives."""
 
     campaign: Campaign
@@ -119,7 +119,7 @@ def _is_new(case: Case, days: int) -> bool:
 
 def _lacking(case: Case, campaign: Campaign) -> list[Lack] | tuple[Lack, ...]:
     """What lacks of the things that can be closed at a till, each by itself."""
-    if not campaign.minimum_minor and not campaign.baskets and campaign.spend is None and campaign.visits is None:
+    if not campaign.asks_more:
         return NOTHING_LACKS if case.qualifying or campaign.on != "purchase" else [(reasons.CODE_MINIMUM, None)]
     lacks: list[Lack] = []
     if not case.qualifying and campaign.on == "purchase":

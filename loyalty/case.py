@@ -104,7 +104,8 @@ class Case:
     def _running_totals(self) -> tuple[list[str], list[int], list[int]]:
         days, most = self.facts.days, self.programme.earning.visits_per_day
         keys = sorted(days)
-        visits = list(accumulate((min(days[key][0], most) for key in keys), initial=0))
-        spend = list(accumulate((days[key][1] for key in keys), initial=0))
+        counts = [days[key] for key in keys]
+        visits = list(accumulate([c[0] if c[0] < most else most for c in counts], initial=0))
+        spend = list(accumulate([c[1] for c in counts], initial=0))
         self._progress = (keys, visits, spend)
         return self._progress

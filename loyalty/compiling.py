@@ -187,6 +187,7 @@ def _campaign(table: Table, order: int, unit: int, scopes: _Scopes) -> terms.Cam
         gives=_gives(table["gives"], unit, scopes),
         limit=_limit(table.get("limits")),
         budget=_budget(table.get("budget")),
+        asks_more=any(when.get(key) for key in ("minimum_minor", "basket", "spend", "visits")),
     )
 
 

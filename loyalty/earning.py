@@ -32,7 +32,7 @@ POINTS = 3
 def earn(case: Case) -> Approved | Declined:
     """A purchase."""
     _read_lines(case)
-    case.level = effective_level(case.programme, case.facts, case.moment)
+    case.level, progress = effective_level(case.programme, case.facts, case.moment)
     opened, declined = _codes(case)
     if declined is not None:
         return declined
@@ -53,7 +53,7 @@ def earn(case: Case) -> Approved | Declined:
     effects = promised(case, taken)
     if referral and case.programme.referral is not None:
         effects.append(("referral", REFERRER, case.facts.referred_by or "", case.programme.referral.referrer_points))
-    reached, hint = _next_level(case, counts)
+    reached, hint = _next_level(case, progress, counts)
     if reached is not None:
         effects.append(("tier_reached", reached.rule))
     if hint is not None:
@@ -88,7 +88,8 @@ def late(case: Case) -> Approved | Declined:
     if receipt_used(case):
         return case.declined(reasons.RECEIPT_USED)
     _read_lines(case)
-    level = effective_level(case.programme, case.facts, case.moment) if case.qualifying else None
+    today, _ = effective_level(case.programme, case.facts, case.moment)
+    level = today if case.qualifying else None
     rules = base_rules(case.programme, case.basket, level, qualifying=case.qualifying, referral=False)
     day = bought.isoformat()
     room = _day_room(case, day)
@@ -105,14 +106,14 @@ def code(case: Case) -> Approved | Declined:
     """Codes without a purchase: only campaigns on codes."""
     if not case.request.codes and case.fails(reasons.CODE_UNKNOWN):
         return case.declined(reasons.CODE_UNKNOWN)
-    case.level = effective_level(case.programme, case.facts, case.moment)
+    case.level, _ = effective_level(case.programme, case.facts, case.moment)
     opened, declined = _codes(case)
     return declined if declined is not None else _without_purchase(case, [], opened)
 
 
 def activate(case: Case) -> Approved | Declined:
     """A card comes to life: only campaigns on activation."""
-    case.level = effective_level(case.programme, case.facts, case.moment)
+    case.level, _ = effective_level(case.programme, case.facts, case.moment)
     good = []
     for live in case.place.on_activation:
         verdict = judge(case, live)
@@ -244,11 +245,11 @@ def _spend_before(case: Case, taken: list[Fired]) -> dict[str, int]:
     return {one.campaign.id: case.spend_in(one.campaign.spend.days) for one in taken if one.campaign.spend is not None}
 
 
-def _next_level(case: Case, counts: Counts) -> tuple[Level | None, Hint | None]:
-    if not case.qualifying:
+def _next_level(case: Case, progress: int, counts: Counts) -> tuple[Level | None, Hint | None]:
+    tiers = case.programme.tiers
+    if tiers is None or not case.qualifying or not case.facts.known:
         return None, None
-    added = (1, counts.spend_minor, counts.base)
-    return after_purchase(case.programme, case.facts, case.moment, case.level, added)
+    return after_purchase(tiers, case.level, progress, (1, counts.spend_minor, counts.base))
 
 
 def _approved(

@@ -1,7 +1,8 @@
 """The lines of a purchase: vouchers shared over them, exclusions taken out, sums by scope."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from loyalty.request import Line
 from loyalty.terms import EVERYTHING, Programme, Scope
@@ -34,8 +35,7 @@ def shares(total: int, amounts: Sequence[int]) -> list[int]:
     return parts
 
 
-@dataclass(slots=True)
-class Sums:
+class Sums(Struct):
     """What a scope holds: items, amount before vouchers, paid after them, base points in units."""
 
     quantity: int = 0
@@ -43,11 +43,17 @@ class Sums:
     paid: int = 0
     base: int = 0
 
+    def add(self, other: "Sums") -> None:
+        self.quantity += other.quantity
+        self.amount += other.amount
+        self.paid += other.paid
+        self.base += other.base
+
 
 class Basket:
     """The eligible lines of a purchase, added up. Excluded lines and lines of amount 0 are in none of the sums."""
 
-    __slots__ = ("_by_scope", "_groups", "_scopes", "all", "unknown_category")
+    __slots__ = ("_by_category", "_by_product", "_by_scope", "_scopes", "all", "unknown_category")
 
     def __init__(self, programme: Programme, lines: Sequence[Line], paid: Sequence[int] | None = None) -> None:
         """`paid` is what was paid of each line after vouchers; None when no voucher was used."""
@@ -55,44 +61,34 @@ class Basket:
         self.all = Sums()
         self._scopes = programme.scopes
         self._by_scope: dict[int, Sums] = {EVERYTHING: self.all}
-        self._groups: dict[tuple[str | None, str | None], Sums] = {}
+        self._by_category: dict[str | None, Sums] = {}
+        self._by_product: dict[str, list[tuple[str | None, Sums]]] = {}
         for i, line in enumerate(lines):
             self._add(programme, line, line.amount_minor if paid is None else paid[i])
+        for sums in self._by_category.values():
+            self.all.add(sums)
 
     def _add(self, programme: Programme, line: Line, paid: int) -> None:
-        category = self._category(programme, line)
-        earning = programme.earning
-        if (
-            not line.amount_minor
-            or category in earning.excluded_categories
-            or line.product in earning.excluded_products
-        ):
+        category, product, amount, earning = line.category, line.product, line.amount_minor, programme.earning
+        if category is None:
+            category = programme.category_of.get(product) if product is not None else None
+        elif category not in programme.categories:
+            self.unknown_category = True
+            category = None
+        if not amount or category in earning.excluded_categories or product in earning.excluded_products:
             return
-        product = line.product if line.product in programme.named_products else None
-        key = (category, product)
-        sums = self._groups.get(key)
-        if sums is None:
-            sums = self._groups[key] = Sums()
-        weight = earning.weight if category is None else earning.weights.get(category, earning.weight)
         quantity = 1 if line.quantity is None else line.quantity
-        base = paid * weight
-        sums.quantity += quantity
-        sums.amount += line.amount_minor
-        sums.paid += paid
-        sums.base += base
-        everything = self.all
-        everything.quantity += quantity
-        everything.amount += line.amount_minor
-        everything.paid += paid
-        everything.base += base
-
-    def _category(self, programme: Programme, line: Line) -> str | None:
-        if line.category is None:
-            return programme.category_of.get(line.product) if line.product is not None else None
-        if line.category in programme.categories:
-            return line.category
-        self.unknown_category = True
-        return None
+        base = paid * (earning.weights.get(category, earning.weight) if category is not None else earning.weight)
+        sums = self._by_category.get(category)
+        if sums is None:
+            self._by_category[category] = Sums(quantity, amount, paid, base)
+        else:
+            sums.quantity += quantity
+            sums.amount += amount
+            sums.paid += paid
+            sums.base += base
+        if product in programme.named_products and product is not None:
+            self._by_product.setdefault(product, []).append((category, Sums(quantity, amount, paid, base)))
 
     def within(self, scope: int) -> Sums:
         """The sums of one of the programme's scopes."""
@@ -103,10 +99,11 @@ class Basket:
 
     def _added_up(self, scope: Scope) -> Sums:
         found = Sums()
-        for (category, product), sums in self._groups.items():
-            if category in scope.categories or product in scope.products:
-                found.quantity += sums.quantity
-                found.amount += sums.amount
-                found.paid += sums.paid
-                found.base += sums.base
+        for category in scope.categories:
+            if category in self._by_category:
+                found.add(self._by_category[category])
+        for product in self._by_product.keys() & scope.products:
+            for its_category, sums in self._by_product[product]:
+                if its_category not in scope.categories:
+                    found.add(sums)
         return found

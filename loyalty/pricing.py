@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from loyalty.answer import Effect, RulePoints
 from loyalty.calendar import days_later
@@ -17,7 +18,7 @@ REFERRAL = "referral.friend"
 REFERRER = "referral.referrer"
 
 
-class RuleUnits(NamedTuple):
+class RuleUnits(Struct, frozen=True):
     """One rule's exact units; `expires_days` None follows the programme's expiry."""
 
     rule: str
@@ -77,7 +78,8 @@ def priced(programme: Programme, rules: Sequence[RuleUnits], *, capped: bool, da
 def promised(case: Case, fired: Sequence[Fired]) -> list[Effect]:
     """Vouchers and discounts of the campaigns taken, each with its last day."""
     effects: list[Effect] = []
-    for campaign, _ in fired:
+    for one in fired:
+        campaign = one.campaign
         for promise in campaign.gives.promises:
             last = days_later(case.moment.today, promise.valid_days)
             what = (promise.what,) if promise.name == "voucher" else (promise.what, promise.n)

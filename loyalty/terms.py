@@ -175,7 +175,8 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """`order` counts from 0 by priority, then id. `batches` None: no code is asked."""
+    """`order` counts from 0 by priority, then id. `batches` None: no code is asked. `asks_more` says whether minimum,
+    basket, spend or visits are asked at all."""
 
     id: str
     rule: str
@@ -195,6 +196,7 @@ class Campaign:
     gives: Gives
     limit: Limit | None
     budget: Budget | None
+    asks_more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

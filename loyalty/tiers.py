@@ -11,13 +11,15 @@ VISITS, SPEND, BASE = 0, 1, 2
 COUNTED = {"purchases": VISITS, "spend": SPEND, "points": BASE}
 
 
-def effective_level(programme: Programme, facts: Facts, moment: Moment) -> Level | None:
-    """The higher of the tier held and the one reached before this purchase; none for an unknown member."""
+def effective_level(programme: Programme, facts: Facts, moment: Moment) -> tuple[Level | None, int]:
+    """The higher of the tier held and the one reached before this purchase, none for an unknown member; and the
+    progress before this purchase."""
     tiers = programme.tiers
     if tiers is None or not facts.known:
-        return None
-    index = max(_held(tiers, facts, moment), _reached(tiers, progress(tiers, facts, moment)))
-    return tiers.levels[index] if index >= 0 else None
+        return None, 0
+    before = progress(tiers, facts, moment)
+    index = max(_held(tiers, facts, moment), _reached(tiers, before))
+    return tiers.levels[index] if index >= 0 else None, before
 
 
 def progress(tiers: Tiers, facts: Facts, moment: Moment) -> int:
@@ -27,18 +29,15 @@ def progress(tiers: Tiers, facts: Facts, moment: Moment) -> int:
         year = facts.years.get(moment.year)
         return 0 if year is None else year[which]
     first = days_later(moment.today, 1 - tiers.days)
-    return sum(counts[which] for day, counts in facts.days.items() if first <= day <= moment.day)
+    return sum([counts[which] for day, counts in facts.days.items() if first <= day <= moment.day])
 
 
 def after_purchase(
-    programme: Programme, facts: Facts, moment: Moment, effective: Level | None, added: tuple[int, int, int]
+    tiers: Tiers, effective: Level | None, before: int, added: tuple[int, int, int]
 ) -> tuple[Level | None, Hint | None]:
-    """The level that this qualifying purchase reaches, or else the hint of the next one from four fifths on.
-    `added` is what it counts: visits, spend_minor, base."""
-    tiers = programme.tiers
-    if tiers is None or not facts.known:
-        return None, None
-    have = progress(tiers, facts, moment) + added[COUNTED[tiers.by]]
+    """The level that this qualifying purchase of a known member reaches, or else the hint of the next one from four
+    fifths on. `before` is the progress before it, `added` what it counts: visits, spend_minor, base."""
+    have = before + added[COUNTED[tiers.by]]
     held = tiers.levels.index(effective) if effective is not None else -1
     reached = _reached(tiers, have)
     if reached > held:
@@ -57,4 +56,4 @@ def _held(tiers: Tiers, facts: Facts, moment: Moment) -> int:
 
 
 def _reached(tiers: Tiers, have: int) -> int:
-    return max((i for i, level in enumerate(tiers.levels) if level.at <= have), default=-1)
+    return sum([level.at <= have for level in tiers.levels]) - 1
