@@ -6,20 +6,19 @@ import contextlib
 import errno
 import termios
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from drivers import program
-from drivers.keeper import Keeper, ReaderError
-from drivers.lines import Hello, Reading
+from drivers.keeper import ReaderError
+from drivers.lines import Hello
 from drivers.program import Ears, LibraryMissingError, Voice
+from drivers.typed import MAX_TEXT, Spoiled, TextKeeper
 
 if TYPE_CHECKING:
     import serial
 
-MAX_TEXT_BYTES = 4296  # the longest text of a QR code, ISO/IEC 18004 table 7
 IDLE_END_S = 0.1  # a scanner sends a code in one go: 13 digits take 14 ms at 9600 baud
 PARTIAL_S = 1.0  # a line that has not ended by then will not
 
@@ -53,13 +52,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     terminator: Literal["any", "cr", "lf", "crlf", "tab", "idle"] = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Spoiled:
-    """Bytes that are no code; `why` is for the technician."""
-
-    why: str
-
-
 class Assembler:
     """Bytes to codes, pure; times are seconds of a monotonic clock. Spoiled bytes are given once and forgotten."""
 
@@ -76,9 +68,9 @@ class Assembler:
         while (cut := self._cut()) is not None:
             line, self._pending = cut
             codes += self._line(line)
-        if len(self._pending) > MAX_TEXT_BYTES:
+        if len(self._pending) > MAX_TEXT:
             self._pending = b""
-            codes += [] if self._skipping else [Spoiled(f"a code of more than {MAX_TEXT_BYTES} bytes")]
+            codes += [] if self._skipping else [Spoiled(f"a code of more than {MAX_TEXT} bytes")]
             self._skipping = True
         return codes
 
@@ -120,14 +112,13 @@ def read_text(line: bytes) -> str | Spoiled:
     return text if text.isprintable() else Spoiled("control characters inside a code")
 
 
-class Driver(Keeper["serial.Serial"]):
+class Driver(TextKeeper["serial.Serial"]):
     """One port."""
 
     def __init__(self, options: Options, voice: Voice, ears: Ears, library: Any) -> None:
         super().__init__(options.port, voice, ears)
         self._options, self._library = options, library
         self._assembler = Assembler(options.terminator)
-        self.counts["spoiled"] = 0
 
     def open(self) -> serial.Serial:
         try:
@@ -151,7 +142,7 @@ class Driver(Keeper["serial.Serial"]):
             return
         now_s = time.monotonic()
         for code in self._assembler.feed(data, now_s) if data else self._assembler.silence(now_s):
-            self._say(code)
+            self.say_line(code)
 
     def rest(self, device: serial.Serial) -> None:
         """What is scanned meanwhile is lost on purpose: nobody wants it later."""
@@ -164,15 +155,6 @@ class Driver(Keeper["serial.Serial"]):
             return bytes(device.read(4096)) if ready else b""
         except (self._library.SerialException, OSError, termios.error) as error:
             raise ReaderError("reader.gone", f"{self.scope}: the scanner was unplugged ({error})") from error
-
-    def _say(self, code: str | Spoiled) -> None:
-        self.voice.over("the scanner sends again", scope=self.scope)
-        if isinstance(code, Spoiled):
-            self.counts["spoiled"] += 1
-            self.voice.fault("reader.read_failed", code.why, self.scope)
-            return
-        self.counts["readings"] += 1
-        self.voice.say(Reading(kind="text", scope=self.scope, text=code))
 
 
 def _body(options: Options, voice: Voice, ears: Ears) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.lines import Command, Fault, Health, Reading, Result
-from drivers.serial_scanner import IDLE_END_S, MAX_TEXT_BYTES, PARTIAL_S, Assembler, Spoiled
+from drivers.serial_scanner import IDLE_END_S, PARTIAL_S, Assembler
+from drivers.typed import MAX_TEXT, Spoiled
 from tests.rigs.cable import Cable
 from tests.rigs.driver_child import DriverChild
 
@@ -146,14 +147,14 @@ def test_control_characters_are_refused():
 
 def test_a_code_too_long_is_refused_once_and_skipped_to_its_end():
     assembler = Assembler("any")
-    assert [type(code) for code in assembler.feed(b"x" * (MAX_TEXT_BYTES + 1), 0.0)] == [Spoiled]
-    assert assembler.feed(b"x" * 2 * MAX_TEXT_BYTES, 0.1) == []
+    assert [type(code) for code in assembler.feed(b"x" * (MAX_TEXT + 1), 0.0)] == [Spoiled]
+    assert assembler.feed(b"x" * 2 * MAX_TEXT, 0.1) == []
     assert assembler.feed(b"rest\r" + EAN.encode() + b"\r", 0.2) == [EAN]
 
 
 def test_a_code_too_long_that_never_ends_is_forgotten_by_silence():
     assembler = Assembler("any")
-    assembler.feed(b"x" * (MAX_TEXT_BYTES + 1), 0.0)
+    assembler.feed(b"x" * (MAX_TEXT + 1), 0.0)
     assert assembler.silence(PARTIAL_S) == []
     assert assembler.feed(EAN.encode() + b"\r", 2.0) == [EAN]
 
@@ -175,4 +176,4 @@ def test_no_bytes_break_it_and_memory_stays_bounded(chunks):
     for chunk in chunks:
         for code in assembler.feed(chunk, 0.0):
             assert isinstance(code, Spoiled) or code.isprintable()
-        assert len(assembler._pending) <= MAX_TEXT_BYTES
+        assert len(assembler._pending) <= MAX_TEXT
