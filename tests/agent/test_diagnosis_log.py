@@ -120,7 +120,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_the_log_goes_on(path: Path,
     assert path.with_name("diagnostics.db.damaged").read_bytes().startswith(b"this is not")
 
 
-def test_a_page_that_rots_under_a_running_log_costs_old_lines_only(path: Path, spoken: io.StringIO) -> None:
+def test_a_file_that_rotted_costs_its_old_lines_only(path: Path, spoken: io.StringIO) -> None:
     log = DiagnosticLog(path, stream=spoken)
     for n in range(300):
         log.note(float(n), "line", "x.y", "before " * 20)
@@ -134,6 +134,24 @@ def test_a_page_that_rots_under_a_running_log_costs_old_lines_only(path: Path, s
     assert log.read()[-1].text == "after"
     log.close()
     assert path.with_name("diagnostics.db.damaged").exists()
+
+
+def test_a_file_that_rots_under_a_running_log_does_not_stop_the_till(path: Path, spoken: io.StringIO) -> None:
+    log = DiagnosticLog(path, stream=spoken)
+    for n in range(300):
+        log.note(float(n), "line", "x.y", "before " * 20)
+    for file in path.parent.iterdir():
+        with file.open("r+b") as rotten:
+            rotten.write(os.urandom(file.stat().st_size))
+    for n in range(300, 400):
+        log.note(float(n), "line", "x.y", "after")
+    log.read()
+    log.close()
+    assert spoken.getvalue().count('"after"') == 100
+    again = DiagnosticLog(path, stream=spoken)
+    again.note(999.0, "line", "x.y", "anew")
+    assert again.read()[-1].text == "anew"
+    again.close()
 
 
 def test_a_file_of_another_version_is_set_aside(path: Path, spoken: io.StringIO) -> None:
