@@ -62,7 +62,7 @@ def test_keys_become_the_text_of_their_layout(layout, transcript, line):
 
 
 def test_digits_of_a_scanner_set_to_another_layout_are_not_digits():
-    assert typed("fr", f"{DIGITS} enter") == ['\'àà-"(&"""ç"&']
+    assert typed("fr", f"{DIGITS} enter") == ['\'àà-"_&"""ç"&']
 
 
 def test_enter_alone_is_no_line():
