@@ -11,77 +11,60 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from loyalty import record
 from loyalty import rows as kinds
 from loyalty.answer import Approved
 from loyalty.facts import Counts, Entry, OwnRow, Pricing
 from loyalty.ids import AllowanceId, EventId
 from loyalty.request import Approval, Line, PresentedCode, Request
 
-_OWN_KINDS = {
-    kinds.Kind.earned: "earned",
-    kinds.Kind.code_used: "code_used",
-    kinds.Kind.activated: "activated",
-    kinds.Kind.burned: "burned",
-    kinds.Kind.reversed: "reversed",
-    kinds.Kind.adjusted: "adjusted",
-}
+_DECIDED = (kinds.Earned, kinds.Activated, kinds.CodeUsed, kinds.Burned, kinds.Reversed, kinds.Adjusted)
 
 
 def own_row(seq: int, event: EventId, data: bytes) -> OwnRow | None:
-    """A journal row as decisions read it; None for rows that are nobody's purchase, burn or correction."""
+    """A journal row as decisions read it; None for rows that no rule decided."""
     body = kinds.read_body(data)
-    kind = _OWN_KINDS.get(body.kind)  # type: ignore[call-overload]
-    if kind is None:
-        return None
     detail = kinds.read_detail(body)
-    answer = detail.answer  # type: ignore[union-attr]
-    counted = answer.counts
+    if not isinstance(detail, _DECIDED):
+        return None
     account = body.account if body.account is not None else event
-    more: dict[str, object] = {}
-    if isinstance(detail, kinds.Earned):
-        more = {"receipt": detail.receipt}
-    elif isinstance(detail, kinds.Burned):
-        more = {"reward": detail.reward, "quantity": 1 if detail.reward else 0, "allowance": detail.allowance.hex()}
-    elif isinstance(detail, kinds.Reversed):
-        more = {"of": detail.of.hex(), "lines": tuple((p.no, p.amount_minor, p.quantity) for p in detail.part)}
-    elif isinstance(detail, kinds.Adjusted):
-        more = {"reason": detail.reason}
-    return OwnRow(
-        seq=seq,
-        kind=kind,
-        member=account.hex(),
-        day=counted.day,
-        visits=counted.visits,
-        spend_minor=counted.spend_minor,
-        base=counted.base,
-        points_counted=counted.points_counted,
-        balance=counted.balance,
-        campaigns=counted.campaigns,
-        codes=counted.codes,
-        points=answer.points,
-        **more,  # type: ignore[arg-type]
-    )
+    return record.own_row(approved_of(detail), request_of(body, detail), seq=seq, member=account.hex())
 
 
 def entry(seq: int, data: bytes) -> Entry | None:
-    """A row as an entry that a reversal may name; None for kinds that cannot be reversed."""
+    """A row as an entry that a reversal may name, nothing given back yet; None for rows that cannot be reversed."""
     body = kinds.read_body(data)
-    kind = _OWN_KINDS.get(body.kind)  # type: ignore[call-overload]
-    if kind is None or kind == "reversed":
-        return None
     detail = kinds.read_detail(body)
-    answer: kinds.Answered = detail.answer  # type: ignore[union-attr]
-    request = request_of(body, detail) if isinstance(detail, kinds.Earned) else None
-    pricing = msgspec.msgpack.decode(answer.pricing, type=Pricing) if answer.pricing is not None else None
-    return Entry(
-        kind=kind,
-        as_of=seq,
-        day=answer.counts.day,
-        request=request,
-        pricing=pricing,
+    if not isinstance(detail, _DECIDED):
+        return None
+    answer = approved_of(detail)
+    if detail.answer.pricing is not None:
+        answer = replace(answer, pricing=msgspec.msgpack.decode(detail.answer.pricing, type=Pricing))
+    return record.entry(answer, request_of(body, detail), as_of=seq)
+
+
+def approved_of(detail: kinds.Decided) -> Approved:
+    """What the till decided, without its pricing."""
+    answer, counts = detail.answer, detail.answer.counts
+    return Approved(
         points=answer.points,
-        rule=answer.breakdown[0][0] if answer.breakdown else "",
-        campaigns=answer.counts.campaigns,
+        breakdown=answer.breakdown,
+        counts=Counts(
+            day=counts.day,
+            visits=counts.visits,
+            spend_minor=counts.spend_minor,
+            base=counts.base,
+            points_counted=counts.points_counted,
+            balance=counts.balance,
+            campaigns=counts.campaigns,
+            codes=counts.codes,
+        ),
+        flags=answer.flags,
+        lots=answer.lots,
+        allowance=detail.allowance.hex() if isinstance(detail, kinds.Burned) else None,
+        part=tuple((p.no, p.amount_minor, p.quantity) for p in detail.part)
+        if isinstance(detail, kinds.Reversed)
+        else (),
     )
 
 

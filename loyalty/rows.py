@@ -231,7 +231,8 @@ class AllowanceClosed(msgspec.Struct, array_like=True, frozen=True, kw_only=True
     spent: int
 
 
-Detail = Earned | Activated | CodeUsed | Burned | Reversed | Adjusted | EpochOpened | AllowanceTaken | AllowanceClosed
+Decided = Earned | Activated | CodeUsed | Burned | Reversed | Adjusted
+Detail = Decided | EpochOpened | AllowanceTaken | AllowanceClosed
 
 _KINDS: dict[Kind, type[Any]] = {
     Kind.epoch_opened: EpochOpened,

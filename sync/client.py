@@ -107,10 +107,13 @@ def hello(http: httpx.Client, keys: dict[str, Ed25519PublicKey]) -> Hello:
 
 
 def enrol(http: httpx.Client, asked: Enrol) -> Enrolled:
-    """Joins a centre. The answer is signed by a key it brings itself: TLS and the fingerprint on both screens prove it."""
+    """Joins a centre. The answer is signed by a key it brings itself: TLS and the fingerprint on both screens prove it.
+
+    Raises ExchangeFailedError.
+    """
     nonce = secrets.token_hex(16)
     response = _sent(http, "POST", ENROL_PATH, pack_message(asked), {NONCE_HEADER: nonce})
-    if response.status_code != 200:
+    if response.status != 200:
         raise ExchangeFailedError(_refusal(response))
     try:
         enrolled = read_message(response.content, Enrolled)
@@ -120,34 +123,40 @@ def enrol(http: httpx.Client, asked: Enrol) -> Enrolled:
     return _authenticated(response, keys, nonce, Enrolled)
 
 
-def _sent(http: httpx.Client, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+class Reply(NamedTuple):
+    """An answer as it came, not yet believed."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+def _sent(http: httpx.Client, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
     headers = {**headers, "Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
     try:
         with http.stream(method, path, content=body, headers=headers) as response:
-            _read_bounded(response)
-            return response
+            return Reply(response.status_code, response.headers, _read_bounded(response))
     except httpx.HTTPError as error:
         raise ExchangeFailedError(Failure(kind="line", text=f"{type(error).__name__}: {error}")) from error
 
 
-def _read_bounded(response: httpx.Response) -> None:
-    chunks, size = [], 0
+def _read_bounded(response: httpx.Response) -> bytes:
+    content = bytearray()
     for chunk in response.iter_raw():
-        size += len(chunk)
-        if size > MAX_WIRE_BYTES:
+        content += chunk
+        if len(content) > MAX_WIRE_BYTES:
             raise ExchangeFailedError(Failure(kind="body", text=f"an answer above {MAX_WIRE_BYTES} bytes"))
-        chunks.append(chunk)
-    response._content = b"".join(chunks)
+    return bytes(content)
 
 
-def _authenticated(response: httpx.Response, keys: dict[str, Ed25519PublicKey], nonce: str, shape: type[M]) -> M:
-    answer = SignedAnswer(status_code=response.status_code, body=response.content, headers=dict(response.headers))
+def _authenticated(response: Reply, keys: dict[str, Ed25519PublicKey], nonce: str, shape: type[M]) -> M:
+    answer = SignedAnswer(status_code=response.status, body=response.content, headers=dict(response.headers))
     try:
         verify_answer(answer, keys, nonce=nonce)
     except SignatureError as error:
-        text = f"answered {response.status_code}, but not by the centre ({error}): a portal or proxy in between?"
+        text = f"answered {response.status}, but not by the centre ({error}): a portal or proxy in between?"
         raise ExchangeFailedError(Failure(kind="line", text=text, code="line.unsigned")) from error
-    if response.status_code != 200:
+    if response.status != 200:
         raise ExchangeFailedError(_refusal(response))
     try:
         return read_message(response.content, shape)
@@ -155,13 +164,13 @@ def _authenticated(response: httpx.Response, keys: dict[str, Ed25519PublicKey], 
         raise ExchangeFailedError(Failure(kind="body", text=str(error))) from error
 
 
-def _refusal(response: httpx.Response) -> Failure:
+def _refusal(response: Reply) -> Failure:
     """A refusal that the centre signed, by its status."""
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
-        problem = Problem(detail=response.reason_phrase)
-    text, status = problem.detail or f"HTTP {response.status_code}", response.status_code
+        problem = Problem()
+    text, status = problem.detail or f"HTTP {response.status}", response.status
     if status in (429, 503):
         wait = _retry_after_s(response.headers.get("Retry-After"))
         return Failure(kind="busy", text=text, retry_after_s=wait, code=problem.code)

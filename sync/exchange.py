@@ -94,7 +94,7 @@ def request(
 ) -> Request:
     """What to send now. `number` is higher than in any request before."""
     fork, epoch, head, acked = forked(state, journal), journal.epoch(), journal.head(), acknowledged(state, journal)
-    known = state.epoch == epoch and not fork
+    known = state.epoch == epoch and not fork and state.probe is None
     rows = [] if fork else _batch_rows(journal, acked, max_rows)
     return Request(
         number=number,
@@ -116,7 +116,8 @@ def request(
 
 
 def _batch_rows(journal: JournalReader, acked: int, max_rows: int) -> list[Row]:
-    rows, size = [], 0
+    rows: list[Row] = []
+    size = 0
     for row in journal.rows_after(acked, min(max_rows, packing.MAX_ROWS)):
         size += len(row.body)
         if rows and size > MAX_BATCH_BODY_BYTES:

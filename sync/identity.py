@@ -9,6 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from loyalty.ids import CardToken, TerminalId, card_token
+from sync.protocol.signing import cose_kid
 
 FILE_NAME = "identity.json"
 
@@ -38,6 +39,10 @@ class Identity(msgspec.Struct, kw_only=True, frozen=True):
             for kid, raw in self.centre_keys.items()
             if kid.startswith(purpose + "-")
         }
+
+    def cose_keys_for(self, purpose: str) -> dict[bytes, Ed25519PublicKey]:
+        """The same keys as COSE names them: kid as bytes."""
+        return {cose_kid(kid): key for kid, key in self.keys_for(purpose).items()}
 
     def token(self, scheme: str, value: str) -> CardToken:
         """A card as this fleet knows it."""

@@ -1,4 +1,4 @@
-"""When to try again: full-jitter exponential back-off (tenacity's wait strategy as a function), Retry-After honoured."""
+"""When to try again: full-jitter exponential back-off by tenacity's wait strategy, Retry-After honoured."""
 
 from __future__ import annotations
 

@@ -29,6 +29,11 @@ _REQUEST_TAG = "holdfast-request"
 _ANSWER_TAG = "holdfast-answer"
 
 
+def cose_kid(kid: str) -> bytes:
+    """The key id as signed codes, grants and documents name it: its last eight hex digits, four bytes."""
+    return bytes.fromhex(kid[-8:])
+
+
 class SignatureError(Exception):
     """Not signed by whom it should be, or not for this request. Nothing of it was used."""
 

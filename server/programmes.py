@@ -1,0 +1,50 @@
+"""Versions of the programme document: checked, signed and kept; a version is never used twice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from loyalty.cose import sign1
+from loyalty.programme import Mistake, Programme, ProgrammeError, parse
+from server import feed, store
+from server.keys import Keys
+from server.schema import programmes
+from sync.protocol.signing import cose_kid
+
+
+def load(tx: sa.Connection, document: bytes, keys: Keys, now_ms: int) -> Programme:
+    """Checks a document and makes it the newest version; raises ProgrammeError with all its mistakes."""
+    programme = parse(document)
+    newest = tx.execute(sa.select(sa.func.max(programmes.c.version))).scalar() or 0
+    if programme.version <= newest:
+        raise ProgrammeError(
+            [
+                Mistake(
+                    line=0,
+                    code="document.version_not_newer",
+                    text=f"version {programme.version} is not newer than {newest}, which is loaded",
+                    cure=f"write version = {newest + 1}",
+                )
+            ]
+        )
+    kid, key = keys.current("programme")
+    signed = sign1(document, key, cose_kid(kid))
+    tx.execute(
+        programmes.insert().values(version=programme.version, document=document, signed=signed, loaded_ms=now_ms)
+    )
+    feed.append(tx, store.next_commit(tx), "programme", programme.version.to_bytes(4), signed)
+    return programme
+
+
+def all_versions(tx: sa.Connection) -> Mapping[int, Programme]:
+    """Every version that was ever loaded: a row is decided on the one it names."""
+    found = tx.execute(sa.select(programmes.c.version, programmes.c.document))
+    return {version: _parsed(document) for version, document in found}
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(document: bytes) -> Programme:
+    return parse(document)

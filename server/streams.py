@@ -1,0 +1,199 @@
+"""Streams: every epoch of a terminal is a stream of its own, that begins where it left another's chain.
+
+Only a contradicting hash, or the terminal's own word, is a fork. Minting an epoch is idempotent and closes no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from loyalty.ids import TerminalId
+from server.schema import mints, rows, streams
+from sync.protocol.chain import FIRST_EPOCH, RowHash
+from sync.protocol.messages import Branch, Place, Probe
+
+Counts = dict[int, tuple[int, int]]
+
+
+class Stream(NamedTuple):
+    """Where one epoch of one terminal stands."""
+
+    terminal: TerminalId
+    epoch: int
+    parent_epoch: int
+    parent_seq: int
+    head: Place
+    safe_seq: int
+    counts: Counts
+
+
+class Segment(NamedTuple):
+    """Rows `above` < seq <= `through` of a chain first came under the epoch `stream`."""
+
+    stream: int
+    above: int
+    through: int
+
+
+def load(tx: sa.Connection, terminal: TerminalId, epoch: int) -> Stream | None:
+    """A stream the centre knows."""
+    s = streams.c
+    found = tx.execute(sa.select(streams).where(s.terminal == terminal, s.epoch == epoch)).one_or_none()
+    if found is None:
+        return None
+    counts = msgspec.msgpack.decode(found.counts, type=Counts)
+    head = Place(found.head_seq, found.head_hash)
+    return Stream(terminal, epoch, found.parent_epoch, found.parent_seq, head, found.safe_seq, counts)
+
+
+def save(tx: sa.Connection, stream: Stream) -> None:
+    """Writes head and counts."""
+    s = streams.c
+    tx.execute(
+        streams.update()
+        .where(s.terminal == stream.terminal, s.epoch == stream.epoch)
+        .values(head_seq=stream.head.seq, head_hash=stream.head.hash, counts=msgspec.msgpack.encode(stream.counts))
+    )
+
+
+def how_many(tx: sa.Connection, terminal: TerminalId) -> int:
+    """How many streams a terminal has."""
+    return tx.execute(sa.select(sa.func.count()).where(streams.c.terminal == terminal)).scalar_one()
+
+
+def segments(tx: sa.Connection, terminal: TerminalId, epoch: int) -> list[Segment]:
+    """Which rows make up a chain, newest part first."""
+    parts: list[Segment] = []
+    through: int | None = None
+    stream = load(tx, terminal, epoch)
+    while stream is not None:
+        top = stream.head.seq if through is None else through
+        parts.append(Segment(stream.epoch, stream.parent_seq, top))
+        through = min(top, stream.parent_seq)
+        stream = load(tx, terminal, stream.parent_epoch) if stream.parent_epoch else None
+    return parts
+
+
+def on_chain(parts: Sequence[Segment], terminal: TerminalId) -> sa.ColumnElement[bool]:
+    """The rows of a chain, as a condition."""
+    r = rows.c
+    return sa.and_(
+        r.terminal == terminal,
+        sa.or_(*(sa.and_(r.stream == p.stream, r.seq > p.above, r.seq <= p.through) for p in parts), sa.false()),
+    )
+
+
+def hash_at(tx: sa.Connection, stream: Stream, seq: int, genesis: RowHash) -> bytes | None:
+    """The hash of a chain at a seq; the genesis at 0."""
+    if seq == 0:
+        return genesis
+    if seq == stream.head.seq:
+        return stream.head.hash
+    chain = on_chain(segments(tx, stream.terminal, stream.epoch), stream.terminal)
+    found: bytes | None = tx.execute(sa.select(rows.c.hash).where(chain, rows.c.seq == seq)).scalar()
+    return found
+
+
+def begin(
+    tx: sa.Connection, terminal: TerminalId, epoch: int, chain: Sequence[Place], head_seq: int, genesis: RowHash
+) -> Stream | Probe:
+    """A stream we do not know starts as the longest part of it that we do know; asks on where that is not clear."""
+    parent = common(tx, terminal, chain, head_seq, genesis)
+    if isinstance(parent, Probe):
+        return parent
+    owner = _stream_of(tx, terminal, parent)
+    counts: Counts = {}
+    if owner is not None:
+        counts = _counts(tx, terminal, owner, parent.seq)
+    tx.execute(
+        streams.insert().values(
+            terminal=terminal,
+            epoch=epoch,
+            parent_epoch=owner or 0,
+            parent_seq=parent.seq,
+            head_seq=parent.seq,
+            head_hash=parent.hash,
+            safe_seq=0,
+            counts=msgspec.msgpack.encode(counts),
+        )
+    )
+    return Stream(terminal, epoch, owner or 0, parent.seq, parent, 0, counts)
+
+
+def common(
+    tx: sa.Connection, terminal: TerminalId, chain: Sequence[Place], head_seq: int, genesis: RowHash
+) -> Place | Probe:
+    """The highest place that both ends have: `chain` is newest first, and asked for more densely until it is exact."""
+    if head_seq == 0:
+        return Place(0, genesis)
+    above_known: int | None = None
+    for place in chain:
+        if _known(tx, terminal, place, genesis):
+            if above_known is None or above_known == place.seq + 1:
+                return place
+            return Probe(above=place.seq, below=above_known)
+        above_known = place.seq
+    return Probe(above=0, below=above_known if above_known is not None else head_seq)
+
+
+def _known(tx: sa.Connection, terminal: TerminalId, place: Place, genesis: RowHash) -> bool:
+    if place.seq == 0:
+        return place.hash == genesis
+    r = rows.c
+    same = sa.select(r.seq).where(r.terminal == terminal, r.seq == place.seq, r.hash == place.hash)
+    return tx.execute(same.limit(1)).first() is not None
+
+
+def _stream_of(tx: sa.Connection, terminal: TerminalId, place: Place) -> int | None:
+    r = rows.c
+    found: int | None = tx.execute(
+        sa.select(r.stream).where(r.terminal == terminal, r.seq == place.seq, r.hash == place.hash).limit(1)
+    ).scalar()
+    return found
+
+
+def _counts(tx: sa.Connection, terminal: TerminalId, epoch: int, through: int) -> Counts:
+    """Rows and points by kind of a chain through a seq, as the terminal counts them: by what its rows said."""
+    chain = on_chain(segments(tx, terminal, epoch), terminal)
+    counts: Counts = {}
+    found = tx.execute(sa.select(rows.c.kind, rows.c.said).where(chain, rows.c.seq <= through))
+    for kind, said in found:
+        add(counts, kind, said)
+    return counts
+
+
+def add(counts: Counts, kind: int, points: int) -> None:
+    """Counts one more row."""
+    rows_so_far, sum_so_far = counts.get(kind, (0, 0))
+    counts[kind] = (rows_so_far + 1, sum_so_far + points)
+
+
+def mint(
+    tx: sa.Connection, terminal: TerminalId, epoch: int, parent: Place, divergent: bytes, now_ms: int
+) -> tuple[Branch, bool]:
+    """The epoch under which a fork goes on, and whether it was given now: asked twice, it is the same."""
+    m = mints.c
+    where = (m.terminal == terminal, m.epoch == epoch, m.parent_seq == parent.seq, m.divergent == divergent)
+    found = tx.execute(sa.select(m.minted).where(*where)).scalar()
+    if found is not None:
+        return Branch(epoch=found, parent=parent), False
+    highest = max(
+        tx.execute(sa.select(sa.func.max(m.minted)).where(m.terminal == terminal)).scalar() or FIRST_EPOCH,
+        tx.execute(sa.select(sa.func.max(streams.c.epoch)).where(streams.c.terminal == terminal)).scalar() or 0,
+        epoch,
+    )
+    tx.execute(
+        mints.insert().values(
+            terminal=terminal,
+            epoch=epoch,
+            parent_seq=parent.seq,
+            divergent=divergent,
+            minted=highest + 1,
+            at_ms=now_ms,
+        )
+    )
+    return Branch(epoch=highest + 1, parent=parent), True
