@@ -65,13 +65,13 @@ class Cascade:
         for name in self._rescues:
             yield name, RESCUES[name](grey, self.engines)
 
-    def frame(self, image: npt.NDArray[np.uint8]) -> list[Code]:
+    def frame(self, image: npt.NDArray[np.uint8], rescues: bool = True) -> list[Code]:
         """Codes of the next frame of a video: zxing, and one rescue when it finds nothing. A rescue that worked is the
         first to be tried on the next frame."""
         self._frames += 1
         grey, stage = grey_of(image), FIRST
         look = self._first(grey)
-        if not look.sightings:
+        if rescues and not look.sightings:
             stage = self._rescues[self._turn]
             look = RESCUES[stage](grey, self.engines)
             if not look.sightings:
