@@ -38,6 +38,8 @@ NO_CARD = (
     scard.SCARD_E_INVALID_PARAMETER,
 )
 
+DENIED = (scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS)
+
 
 class ServiceError(Exception):
     """The service does not answer, or not to us: this context is dead, make another. `code` names the finding."""
@@ -90,7 +92,7 @@ class Service:
 
     def __init__(self) -> None:
         result, self._context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
-        _check(result)
+        _check(result, admission=True)
         self._hotplug = int(scard.SCARD_STATE_UNAWARE)
 
     def close(self) -> None:
@@ -127,7 +129,7 @@ class Service:
         """The card in `reader`, locked against other programs. Raises CardLostError, ReaderBusyError, ServiceError."""
         protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
         result, handle, protocol = scard.SCardConnect(self._context, reader, scard.SCARD_SHARE_SHARED, protocols)
-        _check(result)
+        _check(result, admission=True)
         try:
             _check(scard.SCardBeginTransaction(handle))
             yield Connection(handle, protocol)
@@ -143,7 +145,7 @@ class Service:
     def escape(self, reader: str, command: bytes) -> tuple[bytes, int]:
         """A command to the reader itself, card or none. Raises CardLostError if it takes none, the others likewise."""
         result, handle, _ = scard.SCardConnect(self._context, reader, scard.SCARD_SHARE_DIRECT, 0)
-        _check(result)
+        _check(result, admission=True)
         try:
             result, answer = scard.SCardControl(handle, scard.SCARD_CTL_CODE(ESCAPE), list(command))
             _check(result)
@@ -168,8 +170,11 @@ def _split(answer: list[int]) -> tuple[bytes, int]:
     return bytes(answer[:-2]), answer[-2] << 8 | answer[-1]
 
 
-def _check(result: int) -> None:
-    """Success, or one of our errors. A failure not listed costs the context, which is the safe side."""
+def _check(result: int, *, admission: bool = False) -> None:
+    """Success, or one of our errors. A failure not listed costs the context, which is the safe side.
+
+    `admission`: this call may be denied us. Of any other, "Access denied" means that the service died under it.
+    """
     if result == scard.SCARD_S_SUCCESS:
         return
     text = f"{str(scard.SCardGetErrorMessage(result)).strip()} (0x{result & 0xFFFFFFFF:08X})"
@@ -177,7 +182,7 @@ def _check(result: int) -> None:
         raise CardLostError(text)
     if result == scard.SCARD_E_SHARING_VIOLATION:
         raise ReaderBusyError(text)
-    if result in (scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS) or _is_locked():
+    if admission and (result in DENIED or _is_locked()):
         raise ServiceError("reader.not_permitted", f"This user may not use the smart-card service: {text}")
     raise ServiceError("reader.no_service", f"The smart-card service does not answer: {text}")
 
