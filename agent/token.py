@@ -99,7 +99,7 @@ def _of_uid(uid: str, tag: str | None) -> Card | Refused:
         return Refused(code="token.uid_length", text=f"UID of {len(octets)} bytes; {tag or 'a tag'} has {expected}")
     if _is_partial(octets):
         return Refused(code="token.uid_partial", text="Only a part of the UID was read: hold the card again")
-    if len(octets) == 4 and octets[0] == 0x08:  # ISO/IEC 14443-3, 6.5.4: RID
+    if _is_random(octets):
         return Refused(code="token.random_uid", text="The UID is a new one at every tap: phones and passports do so")
     return Card(scheme="uid", value=uid)
 
@@ -119,6 +119,11 @@ def _is_partial(octets: bytes) -> bool:
         return True
     blank = octets.count(0x00) == len(octets)
     return blank or octets.endswith(b"\xff\xff") or (len(octets) >= 7 and not any(octets[3:]))
+
+
+def _is_random(octets: bytes) -> bool:
+    """ISO/IEC 14443-3, 6.5.4 (4 bytes from 08) and ISO/IEC 18092 (an NFCID2 from 01FE)."""
+    return (len(octets) == 4 and octets[0] == 0x08) or (len(octets) == 8 and octets.startswith(b"\x01\xfe"))
 
 
 # Print: codes, numbers, our links, and what else people hold under a camera

@@ -121,9 +121,9 @@ class Frontend:
         except OSError as error:
             code = _BY_ERRNO.get(error.errno or 0, "reader.not_present")
             raise _error(code, f"{path}: {error.strerror or error}") from error
-        except termios.error as error:
+        except (termios.error, _UsbError) as error:
             raise _error("reader.not_present", f"{path}: {error}") from error
-        except (_UsbError, *_SLIPS) as error:
+        except _SLIPS as error:
             raise _error("reader.mute", f"{path}: {error!r}") from error
 
     def _open(self, path: str) -> None:
@@ -259,7 +259,7 @@ def _seen(target: Any) -> Seen:
     if target.brty.endswith("B"):
         return Seen(uid=bytes(target.sensb_res[1:5]), kind="type4", target=target)  # PUPI, ISO/IEC 14443-3, 7.9.2
     if target.rid_res:
-        return Seen(uid=bytes(target.rid_res[2:6]), kind="type1", target=target)  # Type 1 Tag 1.2, 5.6
+        return Seen(uid=bytes(target.rid_res[2:6]), kind="type1", target=target)  # after the header, Type 1 Tag 1.2
     return Seen(uid=bytes(target.sdd_res), kind=_kind_by_sak(target.sel_res[0]), target=target)
 
 

@@ -61,6 +61,7 @@ def test_upper_case_uids_are_the_same_card():
         ("8804a651", "type2", "token.uid_partial"),
         ("0000000000000000", "type3", "token.uid_partial"),
         ("08123456", "type4", "token.random_uid"),
+        ("01fe010203040506", "type3", "token.random_uid"),
         ("04a651", "type2", "token.uid_length"),
         ("04a1b2c3d4e580", "felica", "token.uid_length"),
         ("02fe010203040506", "type2", "token.uid_length"),

@@ -7,7 +7,7 @@ import pytest
 from drivers.lines import Command, Fault, Health, Hello, NdefRecord, Reading, Removed, Result
 from tests.rigs.driver_child import DriverChild
 from tests.rigs.pn532 import PN532
-from tests.rigs.tags import Classic, Type1, Type2, Type3, Type4, tlv
+from tests.rigs.tags import Classic, Type1, Type2, Type3, Type4, Type4B, tlv
 
 LINK = NdefRecord(kind="uri", text="https://loy.example/c/0042?")
 NAME = NdefRecord(kind="text", text="card-0042")
@@ -35,6 +35,7 @@ def child(reader):
         (Type2(), "type2", "04a1b2c3d4e580"),
         (Type3(), "type3", "02fe010203040506"),
         (Type4(), "type4", "04112233445566"),
+        (Type4B(), "type4", "a1b2c3d4"),
     ],
 )
 def test_a_tag_of_each_type_is_read_whole_and_its_leaving_is_said(reader, child, tag, kind, uid):
@@ -181,6 +182,18 @@ def test_a_reader_in_use_by_another_program_is_busy(reader, child):
 def test_a_path_without_a_reader_is_said_to_be_so(path, code):
     with DriverChild("nfcpy", {"path": path}) as child:
         assert child.wait_for(Fault).code == code
+
+
+def test_a_usb_reader_that_may_not_be_opened_is_told_from_an_absent_one(monkeypatch):
+    """nfcpy gives up in silence on a path that may mean several readers; ours asks for each by its place."""
+    from drivers import nfc_frontend
+    from drivers.keeper import ReaderError
+
+    found = [(0x1D6B, 0x0002, 1, 1), (0x072F, 0x2200, 250, 250)]
+    monkeypatch.setattr(nfc_frontend.nfc.clf.transport.USB, "find", lambda path: found)
+    with pytest.raises(ReaderError, match="may not open") as caught:
+        nfc_frontend.Frontend("usb")
+    assert caught.value.code == "reader.not_permitted"
 
 
 @pytest.mark.parametrize("options", [{"path": ""}, {"technologies": []}, {"technologies": ["900X"]}, {"pth": "usb"}])

@@ -86,7 +86,7 @@ class PN532:
     def _list(self, modulation: int) -> bytes:
         """Modulations: 0 type A, 1 and 2 FeliCa, 3 type B, 4 Jewel (UM0701-02, 7.3.5)."""
         tag = self.tag
-        if tag is None or {"A": 0, "F": 1, "J": 4}[tag.technology] != modulation:
+        if tag is None or {"A": 0, "F": 1, "B": 3, "J": 4}[tag.technology] != modulation:
             return b"\x00"
         self._active = tag
         if modulation == 0:
@@ -94,6 +94,8 @@ class PN532:
             return b"\x01\x01" + tag.sens_res + tag.sel_res + bytes([len(uid)]) + uid
         if modulation == 1:
             return b"\x01\x01\x14\x01" + tag.uid + tag.PMM + tag.SYSTEM
+        if modulation == 3:
+            return b"\x01\x01" + tag.found + b"\x01\x00"
         return b"\x01\x01\x0c\x00" + tag.uid
 
     def _talk(self, command: bytes) -> bytes:

@@ -12,7 +12,7 @@ RECORDS = bytes.fromhex("9101 14 55 04") + b"loy.example/c/0042?" + bytes.fromhe
 class Tag(Protocol):
     """What a simulated reader needs of a tag. `uid` is asked for at every activation: a random one changes."""
 
-    technology: str  # A, F, or J for Jewel (Type 1)
+    technology: str  # A, B, F, or J for Jewel (Type 1)
 
     @property
     def uid(self) -> bytes: ...
@@ -104,6 +104,32 @@ class Type4:
             return b"\x90\x00" if self._file else b"\x6a\x82"
         start = int.from_bytes(apdu[2:4], "big")
         return self._file[start : start + (apdu[4] or 256)] + b"\x90\x00"
+
+
+class Type4B(Type4):
+    """The same over type B (ISO/IEC 14443-3, 7). Answers DESELECT and WUPB, by which nfcpy starts it afresh."""
+
+    technology = "B"
+    PROTOCOL = bytes.fromhex("00000000 008171")  # application data; 106 kbit/s, frames of 256 bytes, ISO/IEC 14443-4
+
+    def __init__(self, message: bytes = RECORDS) -> None:
+        super().__init__(message, uid="a1b2c3d4")
+
+    @property
+    def found(self) -> bytes:
+        """ATQB."""
+        return b"\x50" + self.uid + self.PROTOCOL
+
+    def answer(self, command: bytes) -> bytes | None:
+        match command[0]:
+            case 0xCA:
+                return bytes(command)
+            case 0x05:
+                return self.found
+            case 0x1D:
+                return b"\x00" if command[1:5] == self.uid else None  # ATTRIB
+            case _:
+                return super().answer(command)
 
 
 class Type3:
