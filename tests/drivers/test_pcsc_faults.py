@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import io
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from drivers import lines, pcsc
 from drivers.lines import Command, Fault, Health, Reading, Removed, Result
-from drivers.program import Voice
 from tests.rigs.driver_child import DriverChild
 from tests.rigs.need import need
 from tests.rigs.pcscd import Pcscd
@@ -207,29 +202,6 @@ def test_a_missing_library_is_named_with_its_cure(
     assert isinstance(said[1], Fault)
     assert said[1].code == "reader.library_missing"
     assert "apt install" in said[1].text
-
-
-class ForbiddenCards:
-    """A service whose cards polkit keeps from us: Debian 12's pcscd is built without polkit and cannot play it."""
-
-    def connection(self, reader: str) -> Any:
-        from drivers.pcsc_service import ServiceError
-
-        raise ServiceError("reader.not_permitted", "This user may not use the smart-card service: Access denied.")
-
-
-def test_cards_that_are_forbidden_are_told_once_and_cost_no_context() -> None:
-    need(Path("/usr/include/PCSC").exists(), "pyscard's library")
-    from drivers.pcsc_reader import Reader
-    from drivers.pcsc_service import Seen
-
-    out = io.BytesIO()
-    reader = Reader("Counter 00 00", Voice(out), Counter(), ndef=True, beat=lambda: None)
-    reader.see(Seen(name="Counter 00 00", raw=0x10020, events=1, card=True))
-    assert not reader.try_card(ForbiddenCards())  # type: ignore[arg-type]
-    assert not reader.is_due(float("inf"))
-    said = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
-    assert [(line["code"], line["scope"]) for line in said] == [("reader.not_permitted", "Counter 00 00")]
 
 
 def test_a_socket_that_is_not_for_this_user_is_no_service_that_is_down(
