@@ -138,6 +138,14 @@ def test_unsigned_answers_never_say_that_the_centre_refuses_or_asks_for_another_
         assert codes == {"line.portal"}
 
 
+@pytest.mark.parametrize("status", [401, 403, 426, 429, 503])
+def test_what_an_exchange_was_told_counts_only_when_it_was_signed(status: int) -> None:
+    for signed in (True, False):
+        last = Exchanged(at=NOW - 60, outcome="identity", status=status, signed=signed)
+        report = seen(facts(situation=situation(queue=Queue(last_exchange=last))))
+        assert len(report.shown) == signed
+
+
 def test_a_portal_hides_the_wrong_certificate_that_comes_with_it() -> None:
     plain = known(f.Plain(status=302, token=False, redirected_to="login.hotspot.example"))
     report = seen(facts(line=cut_at("tls", tls=secured("issuer").tls, plain=plain)))

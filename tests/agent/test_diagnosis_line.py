@@ -106,11 +106,13 @@ def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 
         thread = threading.Thread(target=run)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for client in kept:
-            client.close()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for client in kept:
+                client.close()
 
 
 def examined(url: str, folder: Path, quick: bool = False, pending: int = 0) -> Report:

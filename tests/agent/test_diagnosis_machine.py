@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from agent.diagnosis import gather_machine as machine
 from agent.diagnosis.examine import examine
@@ -118,6 +120,16 @@ def test_a_data_folder_that_is_missing_or_no_folder_is_named(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     assert reasons(examined(tmp_path / "none"), "storage") == [("storage.absent", "missing")]
     assert ("storage.absent", "not_a_folder") in reasons(examined(tmp_path / "file"), "storage")
+
+
+def test_a_disk_that_fails_only_when_asked_to_keep_what_it_took_is_failing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worn_out(handle: int) -> None:
+        raise OSError(errno.EIO, "planted")
+
+    monkeypatch.setattr(os, "fdatasync", worn_out)
+    assert ("storage.failing", "io_error") in reasons(examined(tmp_path), "storage")
 
 
 def test_a_full_disk_is_found_by_our_own_write(tmp_path: Path) -> None:
