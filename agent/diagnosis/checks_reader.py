@@ -122,12 +122,13 @@ def _how(exit_code: int) -> str:
 
 
 def faulty(facts: Facts, reader: Reader) -> Verdict:
-    """A driver not of ours may name a fault that we have no page for. A good reading proves all that it rests on."""
+    """The driver names a fault that no check of its kind looks for. A good reading proves all that it rests on."""
     child = reader.child
     if isinstance(child, NotStarted):
         return undecided("reader.faulty", reader.name, driver__health=NOT_STARTED)
+    named = {*reader_checks(reader), "reader.no_service"} if reader.driver == "pcsc" else {*reader_checks(reader)}
     for code, text, at in _words(reader):
-        if code not in CATALOGUE:
+        if code not in named:
             return _reader(facts, reader, "reader.faulty", "said", at, said=text, said_code=code)
     proven_at = child.last_reading_at if isinstance(child, Running) else None
     return Clear(code="reader.faulty", scope=reader.name, proven_at=proven_at)
@@ -198,3 +199,12 @@ CAMERA_CHECKS: dict[str, ReaderCheck] = {
     "camera.refused": said("camera.refused"),
     "camera.frozen": said("camera.frozen"),
 }
+
+
+def reader_checks(reader: Reader) -> dict[str, ReaderCheck]:
+    """A camera is not a card reader; a driver not of ours may be both."""
+    if reader.driver == "camera":
+        either = ("reader.library_missing", "config.reader_options", "reader.not_permitted", "reader.mute")
+        ended = ("reader.driver_failed", "reader.faulty")
+        return {code: READER_CHECKS[code] for code in either + ended} | CAMERA_CHECKS
+    return READER_CHECKS | CAMERA_CHECKS if reader.driver == "command" else READER_CHECKS

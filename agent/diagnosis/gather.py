@@ -14,6 +14,8 @@ from agent.diagnosis.timed import Started, skipped
 
 T = TypeVar("T")
 
+LOCAL_LIMIT_S = 1.5  # all of these take milliseconds; a till that is just starting may need a second
+DISK_LIMIT_S = 2.0
 READER_CONFIGURATION = Path("/etc/reader.conf.d")
 
 
@@ -21,14 +23,18 @@ def gather(situation: Situation, verify_hello: VerifyHello, *, quick: bool = Fal
     """All facts for one examination, within 10 s; `quick` asks nothing of the network and takes half a second."""
     known = situation.configuration
     readers = known.readers if known is not None else ()
-    socket = Started(lambda: machine.pcsc_socket(situation.pcsc_socket), 0.5)
-    service = Started(lambda: machine.service("pcscd.service"), 1.2)
-    installed = Started(machine.pcscd_installed, 0.5)
-    libraries = Started(lambda: machine.missing_libraries(READER_CONFIGURATION), 0.5)
-    nodes = Started(lambda: machine.device_nodes(readers), 0.5)
-    space = Started(lambda: machine.disk_space(known.data_dir), 2.0) if known else None
-    written = Started(lambda: machine.disk_write(known.data_dir), 2.0) if known else None
-    port = Started(lambda: machine.till_port(known.listen), 1.0) if known and not situation.till_listening else None
+    socket = Started(lambda: machine.pcsc_socket(situation.pcsc_socket), LOCAL_LIMIT_S)
+    service = Started(lambda: machine.service("pcscd.service"), LOCAL_LIMIT_S)
+    installed = Started(machine.pcscd_installed, LOCAL_LIMIT_S)
+    libraries = Started(lambda: machine.missing_libraries(READER_CONFIGURATION), LOCAL_LIMIT_S)
+    nodes = Started(lambda: machine.device_nodes(readers), LOCAL_LIMIT_S)
+    space = Started(lambda: machine.disk_space(known.data_dir), DISK_LIMIT_S) if known else None
+    written = Started(lambda: machine.disk_write(known.data_dir), DISK_LIMIT_S) if known else None
+    port = (
+        Started(lambda: machine.till_port(known.listen), LOCAL_LIMIT_S)
+        if known and not situation.till_listening
+        else None
+    )
     line = _line(known, verify_hello, quick=quick)
     return Facts(
         situation=situation,

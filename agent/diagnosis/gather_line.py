@@ -17,6 +17,7 @@ from agent.diagnosis.facts import Answer, Dial, Greeting, LineFacts, NoAnswer, P
 from agent.diagnosis.model import Fact, Known, Unknown
 from agent.diagnosis.timed import AbsentHereError, Started, skipped, timed
 
+LOCAL_LIMIT_S = 0.9  # reading a few files of the kernel
 DNS_LIMIT_S = 2.5  # Debian's resolver may take 10 s; by then the person at the till has gone
 GREETING_LIMIT_S = 2.0
 PLAIN_LIMIT_S = 1.0
@@ -78,8 +79,8 @@ def line_unasked(why: str) -> LineFacts:
     """Line facts where nobody asked: a quick examination, or no configuration."""
     not_asked = skipped(why)
     return LineFacts(
-        links=timed(network.links, 0.5),
-        gateways=timed(network.gateways, 0.5),
+        links=timed(network.links, LOCAL_LIMIT_S),
+        gateways=timed(network.gateways, LOCAL_LIMIT_S),
         resolved=not_asked,
         dials=not_asked,
         tls=not_asked,
@@ -91,14 +92,14 @@ def line_unasked(why: str) -> LineFacts:
 def gather_line(centre: Centre, verify_hello: VerifyHello) -> LineFacts:
     """Walks the stages, at worst for `TOTAL_LIMIT_S`."""
     budget = Budget(TOTAL_LIMIT_S)
-    links = Started(network.links, 0.5)
+    links = Started(network.links, LOCAL_LIMIT_S)
     resolved = timed(lambda: network.resolve(centre.host, centre.port), DNS_LIMIT_S)
     dials = _dials(centre, resolved)
     tls = _tls(centre, dials)
     greeting = _greeting(centre, dials, tls, verify_hello, budget)
     return LineFacts(
         links=links.fact(),
-        gateways=timed(network.gateways, 0.5),  # after the dialling, which is what makes a dead gateway known
+        gateways=timed(network.gateways, LOCAL_LIMIT_S),  # after the dialling, which is what makes a dead gateway known
         resolved=resolved,
         dials=dials,
         tls=tls,

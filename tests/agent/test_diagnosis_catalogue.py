@@ -8,6 +8,7 @@ import pytest
 
 from agent.diagnosis import checks
 from agent.diagnosis.catalogue import CATALOGUE, ORDER, closure, dependencies
+from agent.diagnosis.checks_reader import reader_checks
 from agent.diagnosis.combine import AREAS
 from agent.diagnosis.situation import Reader
 
@@ -16,7 +17,7 @@ HEADINGS = ("## What you see", "## Why", "## Cure", "## If that did not help", "
 
 
 def test_every_code_is_checked_and_every_check_has_its_words() -> None:
-    per_reader = checks.reader_checks(Reader(name="any", driver="command"))
+    per_reader = reader_checks(Reader(name="any", driver="command"))
     assert set(checks.CHECKS) | set(per_reader) == set(CATALOGUE)
 
 

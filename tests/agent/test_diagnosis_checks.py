@@ -10,6 +10,7 @@ import pytest
 from agent.diagnosis import checks
 from agent.diagnosis import facts as f
 from agent.diagnosis.checks import judge
+from agent.diagnosis.checks_reader import reader_checks
 from agent.diagnosis.combine import combine
 from agent.diagnosis.model import Finding, Report, Undecided
 from agent.diagnosis.situation import Configuration, Ended, Exchanged, Mistake, NotStarted, Queue, Running
@@ -323,7 +324,7 @@ def test_a_socket_closed_to_us_is_a_matter_of_permission() -> None:
     assert (finding.code, finding.reason) == ("reader.not_permitted", "socket")
 
 
-@pytest.mark.parametrize("code", sorted(checks.reader_checks(reader(driver="command"))))
+@pytest.mark.parametrize("code", sorted(reader_checks(reader(driver="command"))))
 def test_every_word_of_a_driver_becomes_the_finding_of_that_name(code: str) -> None:
     if code in ("reader.driver_failed", "reader.faulty"):
         code = "reader.of_its_own"
@@ -331,6 +332,15 @@ def test_every_word_of_a_driver_becomes_the_finding_of_that_name(code: str) -> N
     assert finding.code == ("reader.faulty" if code == "reader.of_its_own" else code)
     assert finding.scope == "counter"
     assert "words of the driver" in finding.cause + finding.cure
+
+
+@pytest.mark.parametrize(
+    ("driver", "code"), [("camera", "reader.gone"), ("nfcpy", "reader.no_service"), ("pcsc", "line.dns")]
+)
+def test_a_word_that_no_check_of_that_kind_of_reader_knows_is_not_lost(driver: str, code: str) -> None:
+    finding = the_one(facts(reader("odd", driver, saying(code))))
+    assert finding.code == "reader.faulty"
+    assert code in finding.text
 
 
 def test_a_driver_without_heartbeat_is_mute() -> None:

@@ -218,13 +218,14 @@ def test_a_gatherer_that_hangs_or_trips_gives_a_fact_all_the_same() -> None:
     def absent() -> None:
         raise AbsentHereError("planted")
 
-    whys = [timed(work, 0.2) for work in (lambda: time.sleep(1.0), lambda: 1 // 0, refused, absent)]
+    quick = [timed(work, 30.0) for work in (lambda: 1 // 0, refused, absent)]
+    whys = [timed(lambda: time.sleep(1.0), 0.2), *quick]
     assert [fact.why for fact in whys if isinstance(fact, Unknown)] == [
         "timeout",
         "crashed",
         "denied",
         "absent_here",
     ]
-    answer = timed(lambda: 42, 5.0)
+    answer = timed(lambda: 42, 30.0)
     assert isinstance(answer, Known)
     assert answer.value == 42
