@@ -194,4 +194,7 @@ def next_fixed(day: date, month: int, of_month: int, at_least_days: int) -> str:
 
 def zone_of(name: str) -> ZoneInfo:
     """The time zone by its IANA name. Raises KeyError or ValueError for a name that is none."""
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except OSError as error:  # a folder of the zone tables, such as "Europe"
+        raise ValueError(name) from error
