@@ -75,8 +75,10 @@ def _check_contradictions(report: Report, document: Table, path: Path, when: Tab
 
 
 def _check_places(report: Report, document: Table, path: Path, places: Table) -> None:
+    if "outlets" not in places:
+        return
     by_id = {outlet.get("id"): outlet for outlet in tables_at(document, "outlets")}
-    for name in places.get("outlets", ()):
+    for name in places["outlets"]:
         outlet = by_id.get(name)
         for key, what in (("regions", "region"), ("countries", "country")):
             if outlet is not None and key in places and outlet.get(what) not in places[key]:

@@ -80,7 +80,7 @@ Use = tuple[Path, str, str, frozenset[str]]
 
 def _uses(document: Table) -> Iterator[Use]:
     """Every use of a name: where, of what, which, among which."""
-    categories, tiers = ids(document, "categories"), ids(document, "tiers", "levels")
+    categories, tiers, places = ids(document, "categories"), ids(document, "tiers", "levels"), _places(document)
     for name in document.get("earning", {}).get("excluded_categories", ()):
         yield ("earning", "excluded_categories"), "category", name, categories
     for i, rate in enumerate(tables_at(document, "earning", "rates")):
@@ -88,11 +88,12 @@ def _uses(document: Table) -> Iterator[Use]:
             yield ("earning", "rates", i, "categories"), "category", name, categories
     for i, campaign in enumerate(tables_at(document, "campaigns")):
         yield from _campaign_uses(document, ("campaigns", i), campaign, categories, tiers)
+        yield from _place_uses(places, ("campaigns", i, "when"), campaign.get("when", {}))
     for i, batch in enumerate(tables_at(document, "batches")):
-        yield from _place_uses(document, ("batches", i), batch)
+        yield from _place_uses(places, ("batches", i), batch)
     for i, reward in enumerate(tables_at(document, "rewards")):
         for name in reward.get("outlets", ()):
-            yield ("rewards", i, "outlets"), "outlet", name, ids(document, "outlets")
+            yield ("rewards", i, "outlets"), "outlet", name, places["outlets"]
         for name in reward.get("tiers", ()):
             yield ("rewards", i, "tiers"), "tier", name, tiers
 
@@ -101,7 +102,6 @@ def _campaign_uses(
     document: Table, path: Path, campaign: Table, categories: frozenset[str], tiers: frozenset[str]
 ) -> Iterator[Use]:
     when, gives = campaign.get("when", {}), campaign.get("gives", {})
-    yield from _place_uses(document, (*path, "when"), when)
     for name in when.get("tiers", ()):
         yield (*path, "when", "tiers"), "tier", name, tiers
     for i, basket in enumerate(when.get("basket", ())):
@@ -116,12 +116,19 @@ def _campaign_uses(
         yield (*path, "gives", "voucher"), "reward", reward, ids(document, "rewards")
 
 
-def _place_uses(document: Table, path: Path, table: Table) -> Iterator[Use]:
+def _places(document: Table) -> dict[str, frozenset[str]]:
+    """The outlets, regions and countries that the document has."""
     outlets = tables_at(document, "outlets")
-    for key, what in (("outlets", "id"), ("regions", "region"), ("countries", "country")):
-        known = frozenset(outlet[what] for outlet in outlets if what in outlet)
+    return {
+        key: frozenset(outlet[what] for outlet in outlets if what in outlet)
+        for key, what in (("outlets", "id"), ("regions", "region"), ("countries", "country"))
+    }
+
+
+def _place_uses(places: dict[str, frozenset[str]], path: Path, table: Table) -> Iterator[Use]:
+    for key, what in (("outlets", "outlet"), ("regions", "region"), ("countries", "country")):
         for name in table.get(key, ()):
-            yield (*path, key), {"id": "outlet"}.get(what, what), name, known
+            yield (*path, key), what, name, places[key]
 
 
 def _unknown_products(report: Report, document: Table) -> None:

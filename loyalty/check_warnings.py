@@ -17,8 +17,9 @@ MONTH_DAYS = 30
 
 def check_warnings(report: Report, document: Table) -> None:
     campaigns = tables_at(document, "campaigns")
-    for (_, one), (n, other) in combinations(enumerate(campaigns), 2):
-        if _may_meet(document, one, other):
+    outlets = [_outlets(document, campaign) for campaign in campaigns]
+    for (i, one), (n, other) in combinations(enumerate(campaigns), 2):
+        if not outlets[i].isdisjoint(outlets[n]) and _may_meet(one, other):
             _check_tie(report, n, one, other)
             _check_overlap(report, document, n, one, other)
     for i, campaign in enumerate(campaigns):
@@ -29,13 +30,16 @@ def check_warnings(report: Report, document: Table) -> None:
     _check_unused(report, document)
 
 
-def _may_meet(document: Table, one: Table, other: Table) -> bool:
-    """Whether two campaigns can run on one purchase: same kind, common outlets, dates and hours."""
+def _outlets(document: Table, campaign: Table) -> frozenset[str | None]:
+    return frozenset(outlet.get("id") for outlet in outlets_of(document, campaign.get("when", {})))
+
+
+def _may_meet(one: Table, other: Table) -> bool:
+    """Whether two campaigns of one place can run on one purchase: same kind, common dates and hours."""
     if (one.get("on") == "activation") != (other.get("on") == "activation"):
         return False
     first, second = one.get("when", {}), other.get("when", {})
-    outlets = {o.get("id") for o in outlets_of(document, first)} & {o.get("id") for o in outlets_of(document, second)}
-    return bool(outlets) and _dates_meet(first, second) and _hours_meet(first, second)
+    return _dates_meet(first, second) and _hours_meet(first, second)
 
 
 def _dates_meet(first: Table, second: Table) -> bool:

@@ -46,10 +46,11 @@ def check_windows(report: Report, document: Table, now: datetime | None) -> None
     validity = _validity(document)
     _check_order(report, validity)
     _check_offline(report, document, validity, now)
-    for bounds in _windows(document):
+    windows = list(_windows(document))
+    for bounds in windows:
         _check_order(report, bounds)
         _check_inside(report, bounds, validity)
-    for bounds in (validity, *_windows(document)):
+    for bounds in (validity, *windows):
         _check_doubt(report, bounds.path, bounds.starts_key, bounds.starts, bounds.zones, is_end=False)
         _check_doubt(report, bounds.path, bounds.ends_key, bounds.ends, bounds.zones, is_end=True)
     offline = head.get("offline_valid_until")
@@ -58,14 +59,12 @@ def check_windows(report: Report, document: Table, now: datetime | None) -> None
 
 def outlets_of(document: Table, places: Table) -> list[Table]:
     """The outlets that a table's places include."""
-    return [
-        outlet
-        for outlet in tables_at(document, "outlets")
-        if all(
-            key not in places or outlet.get(what) in places[key]
-            for key, what in (("outlets", "id"), ("regions", "region"), ("countries", "country"))
-        )
-    ]
+    keys = (("outlets", "id"), ("regions", "region"), ("countries", "country"))
+    asked = [(what, frozenset(places[key])) for key, what in keys if key in places]
+    found = tables_at(document, "outlets")
+    for what, names in asked:
+        found = [outlet for outlet in found if outlet.get(what) in names]
+    return found
 
 
 def zones_of(document: Table, places: Table) -> tuple[ZoneInfo, ...]:
