@@ -157,6 +157,15 @@ def test_each_greeting_carries_a_fresh_nonce() -> None:
     assert all(path.startswith("/sync/v1/hello?nonce=") for path in seen)
 
 
+def test_a_time_that_nobody_signed_is_no_time() -> None:
+    with serving(answer(200, **{"x-skew": "-7200"})) as port:
+        where = centre_at(f"http://127.0.0.1:{port}")
+        assert where is not None
+        unsigned = greet(where, verify)
+    assert isinstance(unsigned, Answer)
+    assert (unsigned.offset_s, unsigned.protocol) == (None, None)
+
+
 def test_a_closed_port_is_a_refusal(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -15,7 +15,7 @@ import pytest
 from agent.diagnosis.catalogue import found
 from agent.diagnosis.combine import combine
 from agent.diagnosis.log import About, DiagnosticLog, mask
-from agent.diagnosis.model import Clear, Finding
+from agent.diagnosis.model import Clear, Finding, Missing, Undecided
 from agent.diagnosis.state_log import StateLog
 from tests.rigs.small_disk import small_disk
 
@@ -101,6 +101,18 @@ def test_findings_are_logged_when_they_begin_and_end_and_know_since_when(path: P
     log.close()
 
 
+def test_a_finding_that_could_not_be_judged_or_is_hidden_has_not_ended(path: Path, spoken: io.StringIO) -> None:
+    log = DiagnosticLog(path, stream=spoken)
+    states = StateLog(log)
+    states.saw_report(combine([dns(10.0)]), 10.0)
+    doubt = Undecided(code="line.dns", missing=(Missing(fact="resolver", why="skipped", detail="quick"),))
+    states.saw_report(combine([doubt]), 20.0)
+    root = found("line.no_link", "none", at=30.0, fields={"waiting": "", "names": "", "name": ""})
+    states.saw_report(combine([dns(30.0), root]), 30.0)
+    assert [(event.at, event.code) for event in log.read()] == [(10.0, "line.dns"), (30.0, "line.no_link")]
+    log.close()
+
+
 def test_the_file_is_bounded(path: Path, spoken: io.StringIO) -> None:
     log = DiagnosticLog(path, limit=100, stream=spoken)
     for n in range(400):
@@ -145,7 +157,7 @@ def test_a_file_that_rots_under_a_running_log_does_not_stop_the_till(path: Path,
             rotten.write(os.urandom(file.stat().st_size))
     for n in range(300, 400):
         log.note(float(n), "line", "x.y", "after")
-    log.read()
+    assert [event.text for event in log.read()][-50:] == ["after"] * 50
     log.close()
     assert spoken.getvalue().count('"after"') == 100
     again = DiagnosticLog(path, stream=spoken)
