@@ -32,7 +32,8 @@ QUIET = 7  # modules either side that belong to the drawing
 SAMPLES = (MODULES + 2 * QUIET) * PER_MODULE
 BLURS = (0.6, 1.0, 1.4)  # modules; wider ones fit wrong digits as well as the right ones
 LEAST_LIKENESS = 0.96  # wrong texts that passed every other test: at most 0.944 on 276 photographs without EAN
-GUESSES = 48
+UNLIKELY, HOPELESS = 0.8, 0.88  # likeness of the best guess as it stands, and after it was moved: not worth going on
+GUESSES = 32
 LINES_PX = (0, -25, 25)  # beside the middle of the densest patch of bars
 LINE_HALF_PX = 8  # averaged along the bars: noise, scratches and small lights go
 
@@ -96,7 +97,9 @@ def texts_of(line: Line) -> dict[str, float]:
     laid = _lay(line, where)
     both_ways = np.vstack([laid, laid[:, ::-1]])  # a symbol may stand on its head
     likeness = np.maximum(_drawing(BLURS[0]).fit(both_ways, 1)[1], _drawing(BLURS[-1]).fit(both_ways, 1)[1])
-    best = np.argsort(-likeness)[:6]
+    best = np.argsort(-likeness)[:4]
+    if likeness[best[0]] < UNLIKELY:
+        return {}
     return _refine(line, np.tile(where, (2, 1))[best], best >= len(where))
 
 
@@ -132,18 +135,18 @@ def _refine(line: Line, where: Array, turned: npt.NDArray[np.bool_]) -> dict[str
     """Moves begin, end and bend of the best guesses in ever smaller steps; gathers every valid text on the way."""
     texts: dict[str, float] = {}
     grid = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], np.float32)
-    for step, bend in ((1.0, 0.012), (0.6, 0.006), (0.3, 0.003)):
+    for step, bend, rounds in ((1.0, 0.012, 1), (0.6, 0.006, 1), (0.3, 0.003, 2)):
         module = (where[:, 1] - where[:, 0]) / MODULES * step
         moves = grid[None] * np.stack([module, module, np.full(len(module), bend)], 1)[:, None]
         tried = (where[:, None] + moves).reshape(-1, 3).astype(np.float32)
         turned_tried = np.repeat(turned, len(grid))
         laid = _lay(line, tried)
         laid[turned_tried] = laid[turned_tried][:, ::-1]
-        fits = [_drawing(blur).fit(laid) for blur in BLURS]
+        fits = [_drawing(blur).fit(laid, rounds) for blur in BLURS]
         likeness = np.max([like for _, like in fits], 0)
         best = np.argsort(-likeness)[:4]
         where, turned = tried[best], turned_tried[best]
-        if likeness.max() < 0.8:
+        if likeness.max() < HOPELESS:
             break
         for digits, like in fits:
             for guess in best:

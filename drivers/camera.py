@@ -27,6 +27,7 @@ CURE = "pip install opencv-python-headless zxing-cpp"
 HELLO = Hello(driver="camera", capabilities=["pause", "self_test"])
 ENVIRONMENT = {
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "2",  # s: a frozen device is noticed, well within five heartbeats
+    "OPENBLAS_NUM_THREADS": "1",  # of the two cores of a till one belongs to the till
     "OPENCV_LOG_LEVEL": "OFF",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # its complaints about single frames would fill the log
 }

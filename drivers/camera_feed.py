@@ -147,8 +147,11 @@ class Feed:
             self.ended = True
         elif waited_s > SILENT_S:
             self.trouble = silent(self.source)
-        else:
+        elif shown:
             self.trouble = gone(self.source)
+        else:
+            self._called_s = time.monotonic()
+            self.trouble = why_not_open(self.source)
 
     def _pace(self, now_s: float) -> None:
         interval_s, self._paced_s = now_s - self._paced_s, now_s

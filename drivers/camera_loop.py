@@ -168,6 +168,6 @@ class SelfTest:
         if len(self._figures) >= SELF_TEST_PICTURES:
             data: dict[str, object] = {**self._figures[-1], "frames_per_s": round(feed.frame_rate, 1)}
             return Result(id=self._id, ok=True, text=None, data=data)
-        if time.monotonic() < self._until_s:
+        if feed.trouble is None and time.monotonic() < self._until_s:
             return None
         return Result(id=self._id, ok=False, text=feed.trouble.text if feed.trouble else "no pictures came")
