@@ -82,10 +82,12 @@ def issue(
 
 
 def _easily_typed(bits: Callable[[int], int]) -> int:
-    """A number whose check symbol is a letter or digit: `* ~ $ =` are hard to find on some keyboards."""
+    """A number whose check symbol is a letter or digit, since `* ~ $ =` are hard to find on some keyboards, and that is
+    not all digits, which typed without dashes would pass for a card's number."""
     while True:
         number = bits(typed.BITS)
-        if typed.make(number)[-1] in typed.SYMBOLS:
+        text = typed.make(number)
+        if text[-1] in typed.SYMBOLS and not text.replace("-", "").isdigit():
             return number
 
 

@@ -26,6 +26,7 @@ class Keys(msgspec.Struct, kw_only=True, frozen=True):
     token_key: bytes
     token_key_id: int
     code_key: bytes
+    back_office_token: str
 
     def current(self, purpose: str) -> tuple[str, Ed25519PrivateKey]:
         """(kid, key) to sign with now."""
@@ -57,6 +58,7 @@ def load_or_make(folder: Path) -> Keys:
         token_key=secrets.token_bytes(32),
         token_key_id=1,
         code_key=secrets.token_bytes(32),
+        back_office_token=secrets.token_urlsafe(24),
     )
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -7,6 +7,7 @@ proxy in between, and the terminal takes it for a broken line.
 from __future__ import annotations
 
 import re
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,7 +18,10 @@ import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from litestar import Controller, Litestar, Request, Response, get, post
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.exceptions import NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from server import accept, audit, programmes, schema, store, terminals
@@ -123,7 +127,8 @@ class Sync(Controller):
     async def hello(self, request: Http) -> Response[bytes]:
         """Signed and without authentication: a terminal can tell the centre from a portal."""
         desk = _desk(request)
-        return await _answered(desk, request.headers.get(NONCE_HEADER, ""), desk.hello)
+        nonce = request.headers.get(NONCE_HEADER) or request.query_params.get("nonce", "")
+        return await _answered(desk, nonce[:128], desk.hello)
 
 
 async def _answered(desk: Desk, nonce: str, work: Callable[[], bytes]) -> Response[bytes]:
@@ -140,10 +145,19 @@ async def _answered(desk: Desk, nonce: str, work: Callable[[], bytes]) -> Respon
         return desk.refused(nonce, 503, "centre.database", f"The centre's database is not to be had: {error.args[0]}")
 
 
+def office(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """The back office shows the token of the centre's key file."""
+    given = connection.headers.get("authorization", "")
+    token = connection.app.state.desk.keys.back_office_token
+    if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        raise NotAuthorizedException("Show the token of keys.json: Authorization: Bearer TOKEN")
+
+
 class BackOffice(Controller):
     """What owners and auditors ask. Read-only in this version."""
 
     path = "/api/v1"
+    guards = (office,)
     tags = ("back office",)
 
     @get("/terminals", sync_to_thread=True)
@@ -151,6 +165,20 @@ class BackOffice(Controller):
         """Every terminal: outlet, label, when it was last heard."""
         with _desk(request).store.reading() as tx:
             return audit.terminals(tx)
+
+    @get("/accounts", sync_to_thread=True)
+    def accounts(self, request: Http) -> list[dict[str, Any]]:
+        """Every account: number, name, balance."""
+        a = schema.accounts.c
+        with _desk(request).store.reading() as tx:
+            found = tx.execute(sa.select(a.id, a.no, a.name, a.balance).where(a.alias_of.is_(None)).order_by(a.no))
+            return [{"account": r.id.hex(), "no": r.no, "name": r.name, "balance": r.balance} for r in found]
+
+    @get("/outcomes", sync_to_thread=True)
+    def outcomes(self, request: Http) -> dict[str, int]:
+        """How many rows have which outcome."""
+        with _desk(request).store.reading() as tx:
+            return _outcomes(tx)
 
     @get("/reconciliation", sync_to_thread=True)
     def reconciliation(self, request: Http) -> dict[str, Any]:
@@ -192,12 +220,15 @@ def healthz(request: Http) -> dict[str, str]:
 def metrics(request: Http) -> str:
     """Prometheus text."""
     with _desk(request).store.reading() as tx:
-        rows: dict[str, int] = dict(
-            tx.execute(sa.select(schema.rows.c.outcome, sa.func.count()).group_by(schema.rows.c.outcome)).tuples()
-        )
+        rows = _outcomes(tx)
     lines = ["# HELP holdfast_rows_total Journal rows by outcome.", "# TYPE holdfast_rows_total gauge"]
     lines += [f'holdfast_rows_total{{outcome="{outcome}"}} {count}' for outcome, count in sorted(rows.items())]
     return "\n".join(lines) + "\n"
+
+
+def _outcomes(tx: sa.Connection) -> dict[str, int]:
+    counted = sa.select(schema.rows.c.outcome, sa.func.count()).group_by(schema.rows.c.outcome)
+    return dict(tx.execute(counted).tuples().all())
 
 
 def wall_ms() -> int:

@@ -242,9 +242,14 @@ class SnapshotReader:
         )
         return [_outcome(r) for r in found]
 
-    def programmes(self) -> list[tuple[int, bytes]]:
-        """(version, signed document), newest first."""
-        return list(self._db.execute("SELECT version, signed FROM programmes ORDER BY version DESC"))
+    def programme_versions(self) -> list[int]:
+        """Versions of the programme that were received, newest first."""
+        return [version for (version,) in self._db.execute("SELECT version FROM programmes ORDER BY version DESC")]
+
+    def programme(self, version: int) -> bytes | None:
+        """The signed document of a version; it never changes."""
+        found = self._db.execute("SELECT signed FROM programmes WHERE version = ?", (version,)).fetchone()
+        return found[0] if found else None
 
     def typed_code(self, stored_hash: bytes) -> Code | None:
         """A typed code by its stored hash."""

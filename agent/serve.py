@@ -1,0 +1,70 @@
+"""Runs the agent in the foreground: systemd's main process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from agent.app import Agent, listener
+from agent.config import Config
+from agent.web.api import app
+from agent.web.pages import routes
+
+WATCHDOG_EVERY_S = 10.0
+
+
+async def serve(config: Config) -> None:
+    """Until SIGTERM or SIGINT. Raises NotEnrolledError, InUseError, StorageError, JournalError."""
+    sockets = listener(config)
+    agent = Agent(config)
+    host, port = config.address()
+    hosts = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
+    application = app(agent, hosts, routes())
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off")
+    )
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    agent.start()
+    with contextlib.suppress(asyncio.CancelledError):
+        serving = asyncio.create_task(_serve(server, sockets))
+        notify("READY=1")
+        beating = asyncio.create_task(_beat())
+        await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
+        beating.cancel()
+        agent.hub.close()
+        server.should_exit = True
+        await serving
+    await agent.stop()
+    with contextlib.suppress(OSError):
+        Path(config.till.socket).unlink()
+
+
+async def _serve(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    await server._serve(sockets)  # serve() would take the signals for itself
+
+
+async def _beat() -> None:
+    """Tells systemd's watchdog that the loop turns."""
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(WATCHDOG_EVERY_S)
+
+
+def notify(state: str) -> None:
+    """Tells systemd (sd_notify(3)) where it asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
+        out.connect("\0" + address[1:] if address.startswith("@") else address)
+        out.sendall(state.encode())

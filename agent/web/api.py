@@ -1,0 +1,333 @@
+"""The local API: what POS software, our own page and the command line ask of the agent. Loopback and UNIX socket only.
+
+Callers on the UNIX socket are let in by its file's mode; on TCP they show a POS key, or are a page that we served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import anyio.to_thread
+import msgspec
+from litestar import Controller, Litestar, Request, Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.params import FromPath, FromQuery
+from litestar.response import Stream
+
+from agent import words
+from agent.app import Agent
+from agent.diagnosis.examine import examine
+from agent.diagnosis.report import to_json
+from agent.hello import verify_hello
+from agent.keys import PosKeys, Sessions
+from agent.operations import Activation, Burn, CodeUse, Earning, Operations, Reversal
+from agent.present import problem
+from agent.till import Done, NotDone, RefusedError
+from agent.words import AmountError
+from loyalty.rows import Caller
+from sync.files import StorageError
+
+PROBLEM_TYPE = "application/problem+json"
+HEARTBEAT_S = 15.0
+MAX_BODY_BYTES = 1 << 20
+
+Http = Request[Any, Any, State]
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+def language_of(request: Http) -> str:
+    """The language asked for, else the terminal's."""
+    wanted = request.headers.get("accept-language", "")
+    for part in wanted.split(","):
+        if (tag := part.strip()[:2].lower()) in words.LANGUAGES:
+            return tag
+    default: str = request.app.state.agent.config.terminal.language
+    return default
+
+
+def _agent(request: Http) -> Agent:
+    agent: Agent = request.app.state.agent
+    return agent
+
+
+def _operations(request: Http) -> Operations:
+    operations: Operations = request.app.state.operations
+    return operations
+
+
+def _caller(request: Http) -> Caller | None:
+    key = request.headers.get("idempotency-key")
+    return Caller(pos_key=request.state.caller, key=key[:200]) if key else None
+
+
+def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Who may ask: checked before anything is read. Foreign hosts and origins get nothing (DNS rebinding, CSRF)."""
+    if connection.scope.get("client") is None:  # a UNIX socket has no peer address
+        connection.state.caller = "socket"
+        return
+    host = connection.headers.get("host", "")
+    if host not in connection.app.state.hosts:
+        raise HTTPException(status_code=403, detail="request.origin")
+    origin = connection.headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        raise HTTPException(status_code=403, detail="request.origin")
+    connection.state.caller = _who(connection)
+
+
+def _who(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+    keys: PosKeys = connection.app.state.pos_keys
+    if scheme.lower() == "bearer" and (owner := keys.owner(secret)) is not None:
+        return f"pos:{owner}"
+    sessions: Sessions = connection.app.state.sessions
+    if sessions.knows(connection.cookies.get("holdfast_session")):
+        return "page"
+    raise HTTPException(status_code=401, detail="request.unauthorised")
+
+
+class LocalApi(Controller):
+    """/api/v1"""
+
+    path = "/api/v1"
+    guards = (guard,)
+
+    @get("/status")
+    async def status(self, request: Http) -> dict[str, Any]:
+        """Line, last exchange, rows pending, readers."""
+        return await _agent(request).status()
+
+    @get("/cards/{card:str}")
+    async def card(self, request: Http, card: FromPath[str]) -> Response[Any]:
+        """Whose card it is, balance and what of it is provisional."""
+        return await _told(request, lambda: _operations(request).card(card))
+
+    @post("/quote", status_code=200)
+    async def quote(self, request: Http) -> Response[Any]:
+        """The decision on a purchase, nothing written."""
+        asked, language, operations = await _body(request, Earning), language_of(request), _operations(request)
+
+        def work() -> dict[str, Any]:
+            answer, asked_of, view = operations.quote(asked)
+            programme = operations.till.programme()
+            said = words.answer(language, answer, programme, provisional=None, name=view["name"], request=asked_of)
+            plain = msgspec.to_builtins(said)
+            return {"decision": msgspec.json.decode(msgspec.json.encode(answer)), "words": plain, "card": view}
+
+        return await _told(request, work)
+
+    @post("/earnings")
+    async def earn(self, request: Http) -> Response[Any]:
+        """A purchase: points by amount or by the lines of its basket."""
+        asked, caller = await _body(request, Earning), _caller(request)
+        return await _operated(request, lambda: _operations(request).earn(asked, caller), asked.card)
+
+    @post("/activations")
+    async def activate(self, request: Http) -> Response[Any]:
+        """Brings a card to life by a signed or typed code, or with staff's help."""
+        asked, caller = await _body(request, Activation), _caller(request)
+        return await _operated(request, lambda: _operations(request).activate(asked, caller), asked.card)
+
+    @post("/burns")
+    async def burn(self, request: Http) -> Response[Any]:
+        """Points for a reward or as money. With the line up an allowance of exactly the amount is fetched first."""
+        asked, caller, agent = await _body(request, Burn), _caller(request), _agent(request)
+        operations = _operations(request)
+
+        async def attempt() -> Done | NotDone:
+            return await agent.in_till(lambda: operations.burn(asked, caller))
+
+        async def work() -> Done | NotDone:
+            result = await attempt()
+            if not isinstance(result, NotDone) or result.answer.reason != "burn.allowance":
+                return result
+            wish = await agent.in_till(lambda: operations.wish_for(asked))
+            refused = await agent.wish(*wish) if wish is not None else "burn.allowance"
+            if refused is not None:
+                raise RefusedError(refused)
+            return await attempt()
+
+        return await _finished(request, work, asked.card)
+
+    @post("/code-uses")
+    async def use_codes(self, request: Http) -> Response[Any]:
+        """Bonus codes without a purchase."""
+        asked, caller = await _body(request, CodeUse), _caller(request)
+        return await _operated(request, lambda: _operations(request).use_codes(asked, caller), asked.card)
+
+    @post("/reversals")
+    async def reverse(self, request: Http) -> Response[Any]:
+        """Takes an earlier row back, wholly, by lines, or by amount."""
+        asked, caller = await _body(request, Reversal), _caller(request)
+        return await _operated(request, lambda: _operations(request).reverse(asked, caller), None)
+
+    @get("/receipts/{number:str}")
+    async def receipt(self, request: Http, number: FromPath[str]) -> Response[Any]:
+        """The earning with this receipt number."""
+        return await _told(request, lambda: _operations(request).receipt(number))
+
+    @get("/rewards")
+    async def rewards(self, request: Http, card: FromQuery[str]) -> Response[Any]:
+        """What this member can have, and why not."""
+        language = language_of(request)
+        return await _told(request, lambda: _operations(request).rewards(card, language))
+
+    @get("/journal")
+    async def journal(
+        self, request: Http, pending: FromQuery[bool] = False, limit: FromQuery[int] = 100
+    ) -> Response[Any]:
+        """Rows with their outcomes, oldest first."""
+        at_most = max(1, min(limit, 10_000))
+        return await _told(request, lambda: _operations(request).journal(pending=pending, limit=at_most))
+
+    @post("/sync", status_code=200)
+    async def sync(self, request: Http) -> Response[Any]:
+        """Exchanges until nothing is pending."""
+        try:
+            result = await _agent(request).sync_now()
+        except (TimeoutError, LookupError) as error:
+            return _problem(503, "sync.not_ready", str(error) or "The exchange takes too long; it goes on by itself.")
+        return Response(msgspec.to_builtins(result))
+
+    @get("/diagnostics")
+    async def diagnostics(self, request: Http) -> Response[Any]:
+        """All checks: findings with cause and cure."""
+        agent = _agent(request)
+        situation = await agent.situation()
+        keys = agent.identity.keys_for("answer")
+        report = await anyio.to_thread.run_sync(lambda: examine(situation, verify_hello(keys)))
+        return Response(to_json(agent.states.saw_report(report, situation.now)))
+
+    @get("/diagnostics/situation")
+    async def situation(self, request: Http) -> Response[Any]:
+        """What the agent knows that checks need: `holdfast doctor` asks for it."""
+        return Response(msgspec.to_builtins(await _agent(request).situation()))
+
+    @get("/stream", media_type="text/event-stream")
+    async def stream(self, request: Http) -> Stream:
+        """Server-sent events: hello, tap, decision, outcome, line, reader, removed, fault."""
+        return Stream(_events(_agent(request)), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _events(agent: Agent) -> AsyncIterator[bytes]:
+    with agent.hub.listening() as queue:
+        yield b"retry: 1000\nevent: hello\ndata: " + msgspec.json.encode(await agent.status()) + b"\n\n"
+        while True:
+            try:
+                event = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if event is None:
+                return
+            yield event.text()
+
+
+async def _body(request: Http, shape: type[A]) -> A:
+    try:
+        return msgspec.json.decode(await request.body(), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValidationException(detail=str(error)) from error
+
+
+async def _told(request: Http, work: Callable[[], Any]) -> Response[Any]:
+    try:
+        return Response(await _agent(request).in_till(work))
+    except (RefusedError, StorageError, AmountError) as error:
+        return _refused(request, error)
+
+
+async def _operated(request: Http, work: Callable[[], Done | NotDone], card: str | None) -> Response[Any]:
+    async def in_till() -> Done | NotDone:
+        return await _agent(request).in_till(work)
+
+    return await _finished(request, in_till, card)
+
+
+async def _finished(request: Http, work: Callable[[], Any], card: str | None) -> Response[Any]:
+    """Answers after the rows are on disk, tells the pages, and nudges the worker."""
+    agent, operations, language = _agent(request), _operations(request), language_of(request)
+    try:
+        result = await work()
+        told = operations.json(result, card, language)
+    except (RefusedError, StorageError, AmountError) as error:
+        return _refused(request, error)
+    if isinstance(result, NotDone):
+        return Response(told, status_code=409, media_type=PROBLEM_TYPE)
+    if not result.replayed:
+        agent.hub.publish("decision", told)
+        agent.nudge()
+    return Response(told, status_code=200 if result.replayed else 201)
+
+
+_STATUS = {"card.unknown": 404, "row.unknown": 404, "caller.key_used": 422, "till.no_programme": 503}
+
+
+def _refused(request: Http, error: RefusedError | StorageError | AmountError) -> Response[Any]:
+    language = language_of(request)
+    if isinstance(error, AmountError):
+        return _problem(422, error.code, words.reason(language, error.code, **error.fields(language)))
+    if isinstance(error, StorageError):
+        return _problem(507, error.code, words.reason(language, error.code))
+    status = _STATUS.get(error.code, 409)
+    return _problem(status, error.code, words.reason(language, error.code, **error.fields))
+
+
+def _problem(status: int, code: str, detail: str) -> Response[Any]:
+    return Response(problem(status, code, detail), status_code=status, media_type=PROBLEM_TYPE)
+
+
+def _http_problem(request: Http, error: HTTPException) -> Response[Any]:
+    """What the framework refuses, in our words and with a stable code."""
+    if isinstance(error, ValidationException):
+        text = words.reason(language_of(request), "request.body")
+        return _problem(422, "request.body", f"{text} ({error.detail})")
+    if error.detail.startswith("request."):
+        return _problem(error.status_code, error.detail, words.reason(language_of(request), error.detail))
+    return _problem(error.status_code, f"http.{error.status_code}", error.detail)
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz() -> dict[str, str]:
+    """200 while the agent's loop turns."""
+    return {"status": "ok"}
+
+
+@get("/metrics", include_in_schema=False, media_type="text/plain; version=0.0.4")
+async def metrics(request: Http) -> str:
+    """Prometheus text."""
+    status = await _agent(request).status()
+    values = {
+        "holdfast_pending_rows": status["pending"],
+        "holdfast_oldest_pending_seconds": status["oldest_pending_s"] or 0,
+        "holdfast_journal_rows_total": status["rows"],
+        "holdfast_line_up": int(status["line"] == "up"),
+        "holdfast_readers_ready": sum(reader["state"] == "ready" for reader in status["readers"]),
+    }
+    return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items())
+
+
+def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
+    """The agent's ASGI application. `hosts` are the Host headers it answers to."""
+    state = State(
+        {
+            "agent": agent,
+            "operations": Operations(agent.till, agent.config),
+            "sessions": Sessions(),
+            "pos_keys": PosKeys(agent.config.data_dir),
+            "hosts": hosts,
+            "embed_from": agent.config.till.embed_from,
+        }
+    )
+    return Litestar(
+        route_handlers=[LocalApi, healthz, metrics, *pages],
+        state=state,
+        exception_handlers={HTTPException: _http_problem},
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig(title="Holdfast terminal", version="1", path="/api/v1/docs"),
+    )
