@@ -1,6 +1,9 @@
 """Laws of the rule, whatever the programme, the member and the purchase."""
 
 from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
 from random import Random
 from typing import Any
 
@@ -54,6 +57,38 @@ def test_points_are_the_sum_of_lines_and_of_lots(document: dict[str, Any], facts
     assert most is None or answer.points <= most
     assert len(answer.almost) <= 3
     assert len(answer.counts.campaigns) <= programme.stack_limit
+
+
+@laws
+@given(documents(), members(), purchases())
+def test_base_points_are_exact_fractions_rounded_once(document: dict[str, Any], facts: Facts, request: Request) -> None:
+    answer = decide(from_document(document), facts, [], request, NOW)
+    assume(isinstance(answer, Approved) and answer.counts.visits)
+    assert isinstance(answer, Approved)
+    earning = document["earning"]
+    rates = {None: Fraction(earning["points"], earning["per_minor"])}
+    for table in earning.get("rates", ()):
+        rates |= {name: Fraction(table["points"], table["per_minor"]) for name in table["categories"]}
+    lines = request.lines or (Line(no=1, amount_minor=request.amount_minor or 0),)
+    exact = sum(
+        paid * rates.get(line.category, rates[None])
+        for line, paid in zip(lines, _paid(request, lines), strict=True)
+        if line.category != "tobacco"
+    )
+    half = Fraction(1, 2)
+    rounded = {"down": floor(exact), "up": ceil(exact), "half_up": floor(exact + half)}
+    assert answer.counts.base == rounded[document["programme"]["rounding"]]
+
+
+def _paid(request: Request, lines: Sequence[Line]) -> list[int]:
+    """What vouchers left to pay of each line: one unit at a time to the line that is owed most."""
+    amounts = [line.amount_minor for line in lines]
+    ideal = [Fraction(request.vouchers_minor * amount, sum(amounts)) for amount in amounts]
+    given = [floor(share) for share in ideal]
+    for _ in range(request.vouchers_minor - sum(given)):
+        owed = [share - got for share, got in zip(ideal, given, strict=True)]
+        given[owed.index(max(owed))] += 1
+    return [amount - got for amount, got in zip(amounts, given, strict=True)]
 
 
 @laws
