@@ -4,11 +4,9 @@ Facts come in blocks, each with its own `as_of`: the number of this terminal's l
 it. Facts are raw counts by day, never answers. Days are ISO text (`2026-03-05`), months `2026-03`, years `2026`.
 """
 
-from datetime import datetime
-
 from msgspec import Struct, field
 
-from loyalty.request import Request
+from loyalty.request import Instant, Request
 
 DayCounts = tuple[int, int, int, int]
 """visits, spend_minor, base, points of one local day."""
@@ -109,7 +107,7 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     as_of: int = 0
     member: str = ""
     status: str = "active"
-    activated_at: datetime | None = None
+    activated_at: Instant | None = None
     purchases: int = 0
     balance: int = 0
     birth_month: int | None = None

@@ -1,8 +1,12 @@
 """What a till asks of the programme."""
 
 from datetime import datetime
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A moment with its offset; one without is refused when it is read."""
 
 EARN, CODE, ACTIVATE, BURN, REVERSE, ADJUST, LATE = KINDS = (
     "earn",
@@ -60,7 +64,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: tuple[Line, ...] | None = None
     receipt: str | None = None
     codes: tuple[PresentedCode, ...] = ()
-    bought_at: datetime | None = None
+    bought_at: Instant | None = None
     reward: str | None = None
     points: int | None = None
     reason: str | None = None

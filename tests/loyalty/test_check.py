@@ -386,3 +386,9 @@ def test_no_line_that_is_wrong_or_missing_makes_the_check_fail(value: str | None
 
 def _line(text: str, part: str) -> int:
     return text[: text.index(part)].count("\n") + 1
+
+
+@pytest.mark.parametrize("name", ["cafe", "grocer", "perfumery"])
+def test_the_documented_programmes_are_those_of_the_vectors(name: str) -> None:
+    documented = Path(__file__).parents[2] / "docs" / "programmes" / f"{name}.toml"
+    assert documented.read_bytes() == (FOLDER / f"{name}.toml").read_bytes()
