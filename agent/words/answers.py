@@ -55,12 +55,12 @@ def _declined(voice: Voice, answer: Declined) -> Words:
 
 def _approved(voice: Voice, answer: Approved, request: Request | None, name: str | None, standing: str) -> Words:
     said = [sentence(voice, answer, request, name or voice.say("name.card"))]
-    if standing != QUOTE:
-        said.append(thanks(voice, answer))
     if APPROVAL_HELD in answer.flags:
         said.append(voice.say("tail.held"))
     elif standing != FINAL:
         said.append(voice.say(f"tail.{standing}"))
+    if standing != QUOTE:
+        said.append(thanks(voice, answer))
     flags = (voice.reason(flag) for flag in answer.flags if flag != APPROVAL_HELD)
     return Words(
         verdict=voice.say(f"verdict.{standing}"),

@@ -367,11 +367,25 @@ def test_a_declined_answer_says_why_that_nothing_moved_and_what_is_close() -> No
     said = said_of(Declined(reason="burn.balance", almost=(("burn.money", "points", 120, 150),)), "it")
     assert said == Words(
         verdict="Non ancora",
-        sentence="I punti non bastano ancora. Guarda in Premi uno più piccolo.",
+        sentence="I punti non bastano ancora. Proponi un premio più piccolo, vedi Premi.",
         lines=("Nulla è stato dato né tolto.",),
         almost=("Ancora 30 punti per «Sconto con i punti»",),
     )
     assert said_of(Declined(reason="card.blocked")).verdict == "No"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "1 of 3 purchases this month for “Three visits, one present”"),
+        ("fr", f"Achat 1 sur 3 ce mois-ci pour «{NARROW}Trois achats, un cadeau{NARROW}»"),
+        ("it", "Acquisto 1 su 3 questo mese per «Tre spese, un regalo»"),
+    ],
+)
+def test_visits_of_a_month_are_counted_in_each_language(language: str, text: str) -> None:
+    rule = next(one.rule for one in GROCER.campaigns if GROCER.names[one.rule]["en"] == "Three visits, one present")
+    close = approved(3, ("earn.base", 3), almost=((rule, "visits", 1, 3),))
+    assert said_of(close, language).almost == (text,)
 
 
 def test_a_flag_is_said_after_the_lines() -> None:
