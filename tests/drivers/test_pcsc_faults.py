@@ -68,6 +68,16 @@ def test_a_service_that_dies_while_a_card_is_read_gives_no_reading_of_it(rig: Pc
         assert [line.uid for line in driver.rest() if isinstance(line, Reading)] == ["04999999999999"]
 
 
+def test_a_card_that_lies_on_through_a_restart_is_read_again_but_was_never_removed(rig: Pcscd) -> None:
+    with DriverChild("pcsc", {}, env=rig.env) as driver:
+        with Ntag213(rig.port("Counter")):
+            driver.reading()
+            rig.restart()
+            driver.reading()
+            assert not [line for line in driver.rest() if isinstance(line, Removed)]
+        driver.wait_for(Removed)
+
+
 def test_a_driver_without_service_waits_for_it(tmp_path: Path) -> None:
     rig = Pcscd(tmp_path)
     with DriverChild("pcsc", {}, env=rig.env) as driver:
@@ -93,6 +103,7 @@ def test_a_frozen_card_silences_the_heartbeat_and_the_next_driver_reads(rig: Pcs
     driver.end()
     card.remove()
     card.freeze_at = 0
+    time.sleep(1.0)  # pcscd looks every 0.4 s, and takes a card put down between two looks for the one that hung
     with DriverChild("pcsc", {}, env=rig.env) as fresh, card:
         assert fresh.reading().uid == card.uid.hex()
 

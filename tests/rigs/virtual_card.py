@@ -56,18 +56,22 @@ class VirtualCard:
         self.signals: list[bytes] = []
         self.commands: list[bytes] = []  # since it was put down
         self.frozen, self._thaw = threading.Event(), threading.Event()
+        self._lies = False
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
     def insert(self, *, patience_s: float = 10.0) -> None:
         """Puts the card down; waits for a reader that is only just starting."""
-        self._socket = _reach(self.where, patience_s)
+        self.frozen.clear()
+        self._thaw.clear()
         self.commands = []
+        self._lies, self._socket = True, _reach(self.where, patience_s)
         self._thread = threading.Thread(target=self._live, args=(self._socket,), daemon=True)
         self._thread.start()
 
     def remove(self) -> None:
         """Takes the card away; nothing if it is not there."""
+        self._lies = False
         self.thaw()
         connection, self._socket = self._socket, None
         if connection:
@@ -86,11 +90,25 @@ class VirtualCard:
         self.remove()
 
     def _live(self, connection: socket.socket) -> None:
-        try:
-            while True:
+        """A card lies where it is when its reader loses it or dies: it is there again as soon as the reader is."""
+        while self._lies:
+            try:
                 self._serve(connection, _take(connection))
-        except OSError:
-            pass  # taken away, or the reader is gone
+            except OSError:
+                connection.close()
+                connection = self._lie_on() or connection
+
+    def _lie_on(self) -> socket.socket | None:
+        while self._lies:
+            try:
+                connection = self._socket = _reach(self.where, 0.0)
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if not self._lies:  # taken away meanwhile
+                connection.close()
+            return connection
+        return None
 
     def _serve(self, connection: socket.socket, message: bytes) -> None:
         if len(message) == 1:
@@ -103,6 +121,8 @@ class VirtualCard:
         if len(self.commands) == self.freeze_at:
             self.frozen.set()
             self._thaw.wait()
+            if not self._lies:
+                return
         if len(self.commands) == self.pull_at:
             self.remove()
             if self.swap_for:
