@@ -13,6 +13,7 @@ from msgspec import convert
 
 from agent.diagnosis.catalogue import CATALOGUE
 from agent.words import LANGUAGES, AmountError, Words, answer, decimals, format_amount, parse_amount, reason, say
+from agent.words.numbers import counted
 from agent.words.texts import texts
 from loyalty import reasons
 from loyalty.answer import Answer, Approved, Declined
@@ -176,6 +177,18 @@ def test_a_reason_is_said_in_the_language_asked_for() -> None:
     assert reason("en", "reader.read_failed") == "The card was taken away too soon: hold it again."
     assert reason("fr", "reader.read_failed") == f"La carte a été retirée trop vite{NARROW}: reposez-la."
     assert reason("it", "reader.read_failed") == "La carta è stata tolta troppo presto: appoggiala di nuovo."
+
+
+@pytest.mark.parametrize(
+    ("language", "none", "one", "many"),
+    [
+        ("en", "0 points", "1 point", "1,240 points"),
+        ("fr", "0 point", "1 point", f"1{NARROW}240 points"),
+        ("it", "0 punti", "1 punto", "1.240 punti"),
+    ],
+)
+def test_a_noun_agrees_with_its_number(language: str, none: str, one: str, many: str) -> None:
+    assert [counted(n, "points", language) for n in (0, 1, 1240)] == [none, one, many]
 
 
 # Money
@@ -425,6 +438,12 @@ def test_an_activation_says_that_the_card_is_active() -> None:
     assert said_of(approved(0), request=Request(kind="activate")).sentence == "The card is active."
     welcome = said_of(approved(1000, ("campaign.x", 1000)), "fr", request=Request(kind="activate"))
     assert welcome.sentence == f"La carte est active{NARROW}: 1{NARROW}000 points pour Fiorella."
+
+
+def test_a_voucher_is_called_by_its_reward() -> None:
+    reward = next(iter(GROCER.rewards.values()))
+    gift = approved(0, effects=(("voucher", "campaign.x", reward.id, "2026-07-10"),))
+    assert said_of(gift).lines == (f"A voucher for later: {reward.name['en']}, until 10 July 2026",)
 
 
 def test_what_follows_is_said_with_its_last_day() -> None:
