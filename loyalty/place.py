@@ -1,10 +1,15 @@
 """A programme as one outlet's clock and address see it: local bounds turned into instants, campaigns of other places
 set aside. Worked out at an outlet's first decision and kept with the programme."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from loyalty.calendar import HOUR_US, end_instant, start_instant
 from loyalty.terms import Batch, Campaign, Outlet, Programme, Reward, Window
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,37 +89,59 @@ def flash_span(live: LiveBatch, begins: int) -> Span:
 
 
 def _worked_out(programme: Programme, outlet: Outlet) -> Place:
-    lives = [_campaign(campaign, outlet) for campaign in programme.campaigns]
+    lives = [_campaign(programme, campaign, outlet) for campaign in programme.campaigns]
     free = [live for live in lives if live.here and live.campaign.batches is None]
     opens = {batch: live for live in lives for batch in live.campaign.batches or ()}
     return Place(
         outlet=outlet,
-        validity=_span(programme.window, outlet),
+        validity=_span(programme.window, outlet.zone),
         offline_until=end_instant(programme.offline_until, outlet.zone),
         on_purchase=tuple(live for live in free if live.campaign.on == "purchase"),
         on_activation=tuple(live for live in free if live.campaign.on == "activation"),
-        batches={b.id: _batch(b, outlet, opens.get(b.id)) for b in programme.batches.values()},
-        rewards={r.id: LiveReward(reward=r, span=_span(r.window, outlet)) for r in programme.rewards.values()},
+        batches={b.id: _batch(programme, b, outlet, opens.get(b.id)) for b in programme.batches.values()},
+        rewards={r.id: _reward(programme, r, outlet.zone) for r in programme.rewards.values()},
     )
 
 
-def _span(window: Window, outlet: Outlet) -> Span:
-    return Span(
-        starts=start_instant(window.starts, outlet.zone),
-        ends=end_instant(window.ends, outlet.zone),
+def _span(window: Window, zone: ZoneInfo) -> Span:
+    return Span(starts=start_instant(window.starts, zone), ends=end_instant(window.ends, zone))
+
+
+def _shared(programme: Programme, key: tuple[str, ...], make: Callable[[], Made]) -> Made:
+    """What outlets of one zone have in common is made once: a chain may have ten thousand."""
+    known: Made | None = programme.shared.get(key)
+    if known is None:
+        known = make()
+        programme.shared[key] = known
+    return known
+
+
+def _campaign(programme: Programme, campaign: Campaign, outlet: Outlet) -> LiveCampaign:
+    here = campaign.places.include(outlet)
+
+    def make() -> LiveCampaign:
+        span = _span(campaign.window, outlet.zone)
+        return LiveCampaign(campaign=campaign, starts=span.starts, ends=span.ends, here=here)
+
+    return _shared(programme, ("campaign", outlet.zone.key, campaign.id, str(here)), make)
+
+
+def _reward(programme: Programme, reward: Reward, zone: ZoneInfo) -> LiveReward:
+    return _shared(
+        programme, ("reward", zone.key, reward.id), lambda: LiveReward(reward=reward, span=_span(reward.window, zone))
     )
 
 
-def _campaign(campaign: Campaign, outlet: Outlet) -> LiveCampaign:
-    span = _span(campaign.window, outlet)
-    return LiveCampaign(campaign=campaign, starts=span.starts, ends=span.ends, here=campaign.places.include(outlet))
+def _batch(programme: Programme, batch: Batch, outlet: Outlet, opens: LiveCampaign | None) -> LiveBatch:
+    here, zone = batch.places.include(outlet), outlet.zone
 
+    def make() -> LiveBatch:
+        return LiveBatch(
+            batch=batch,
+            releases=tuple((start_instant(r.at, zone), r.upto) for r in batch.releases),
+            ends=end_instant(batch.window.ends, zone),
+            here=here,
+            opens=opens,
+        )
 
-def _batch(batch: Batch, outlet: Outlet, opens: LiveCampaign | None) -> LiveBatch:
-    return LiveBatch(
-        batch=batch,
-        releases=tuple((start_instant(r.at, outlet.zone), r.upto) for r in batch.releases),
-        ends=end_instant(batch.window.ends, outlet.zone),
-        here=batch.places.include(outlet),
-        opens=opens,
-    )
+    return _shared(programme, ("batch", zone.key, batch.id, str(here), str(opens and opens.here)), make)

@@ -1,6 +1,6 @@
 """A programme's document, read and ready: `parse` for the TOML that the centre signs, `from_document` for JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from loyalty.check import check, table_of
@@ -11,9 +11,12 @@ from loyalty.terms import Programme
 __all__ = ["Mistake", "Programme", "ProgrammeError", "from_document", "parse"]
 
 
-def parse(data: bytes) -> Programme:
-    """The programme of a TOML document. Raises ProgrammeError with all its errors; warnings are `check`'s to say."""
-    errors = [mistake for mistake in check(data) if not mistake.warning]
+def parse(data: bytes, *, loaded: Iterable[Mapping[str, Any]] = ()) -> Programme:
+    """The programme of a TOML document; `loaded` are the documents that were loaded before it, in order.
+
+    Raises ProgrammeError with all its errors; warnings are `check`'s to say.
+    """
+    errors = [mistake for mistake in check(data, loaded=loaded) if not mistake.warning]
     if errors:
         raise ProgrammeError(errors)
     return compiled(table_of(data))

@@ -299,7 +299,7 @@ class Reminder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programme:
     """One version of a programme. `campaigns` stand in their order, `names` by rule id (`campaign.x`, `tier.gold`,
-    `reward.cup`, `programme`); `places` remembers what was worked out for an outlet."""
+    `reward.cup`, `programme`); `places` and `shared` remember what was worked out for an outlet and for a zone."""
 
     id: str
     version: int
@@ -331,3 +331,4 @@ class Programme:
     reminders: tuple[Reminder, ...]
     names: Mapping[str, Words]
     places: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    shared: dict[tuple[str, ...], Any] = field(default_factory=dict, compare=False, repr=False)
