@@ -65,7 +65,8 @@ def read(image: Grey) -> list[Sighting]:
 def lines(image: Grey) -> list[Line]:
     """Lines of brightness across the densest patch of parallel edges, whatever its angle (structure tensor)."""
     scale = LONG_SIDE_PX / max(image.shape)
-    grey = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    grey = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     soft = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)
     dx, dy = cv2.Sobel(soft, -1, 1, 0), cv2.Sobel(soft, -1, 0, 1)
     xx, yy, xy = (cv2.blur(product, (81, 81)) for product in (dx * dx, dy * dy, dx * dy))

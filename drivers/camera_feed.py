@@ -84,9 +84,8 @@ class Feed:
         """How long the thread has been in one call."""
         return time.monotonic() - self._called_s
 
-    def reopen(self, why: Trouble) -> None:
-        """Closes and opens the camera, which the caller found to be stuck in the way `why` says."""
-        self.trouble = why
+    def reopen(self) -> None:
+        """Closes and opens the camera, which the caller found to be stuck."""
         self._reopen.set()
 
     def _run(self) -> None:

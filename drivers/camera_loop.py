@@ -8,7 +8,7 @@ from typing import Literal
 
 from drivers import program
 from drivers.camera_feed import Feed, Picture, Taken
-from drivers.camera_trouble import public_name, repeating
+from drivers.camera_trouble import Trouble, public_name, repeating
 from drivers.lines import Command, Device, Health, Reading, Removed, Result
 from drivers.motion import Gate, Stillness, figures, thumbnail
 from drivers.program import Ears, Voice
@@ -30,11 +30,13 @@ class InView:
     def __bool__(self) -> bool:
         return bool(self._seen_s)
 
-    def arrives(self, symbology: str, text: str, now_s: float) -> bool:
-        """Takes a sighting in; whether it is new."""
-        new = (symbology, text) not in self._seen_s
-        self._seen_s[symbology, text] = now_s
-        return new
+    def arrives(self, code: Code, now_s: float) -> bool:
+        """Takes a sighting in; whether it is to be told: confirmed and new. What is in view stays on any sighting."""
+        key = (code.symbology, code.text)
+        new = key not in self._seen_s
+        if code.confirmed or not new:
+            self._seen_s[key] = now_s
+        return code.confirmed and new
 
     def still(self, now_s: float) -> None:
         """Nothing moved since the last look, and that saw something: it is all still there."""
@@ -58,6 +60,8 @@ class Camera:
         self._gate, self._stillness = Gate(), Stillness()
         self._view = InView()
         self._saw = False  # whether the last look found a code
+        self._doubted: set[str] = set()  # texts of the last look that were not believed
+        self._repeats = False  # whether the camera sends one picture over and over
         self._paused = False
         self._readings = 0
         self._test: SelfTest | None = None
@@ -91,8 +95,10 @@ class Camera:
         if self._test is not None:
             self._test.take(taken.picture)
         thumb, now_s = thumbnail(taken.picture), time.monotonic()
-        if self._stillness.stopped(thumb):
-            self._feed.reopen(repeating(self._feed.source))
+        repeats, before = self._stillness.stopped(thumb), self._repeats
+        self._repeats = repeats
+        if repeats and not before:
+            self._feed.reopen()
         if self._paused:
             return
         if self._gate.opens(thumb, taken.frames):
@@ -104,10 +110,12 @@ class Camera:
 
     def _told(self, codes: list[Code], now_s: float) -> None:
         self._saw = bool(codes)
-        if not all(code.confirmed for code in codes):
+        doubted = {code.text for code in codes if not code.confirmed}
+        if doubted - self._doubted:
             self._gate.linger()
+        self._doubted = doubted
         for code in codes:
-            if code.confirmed and self._view.arrives(code.symbology, code.text, now_s):
+            if self._view.arrives(code, now_s):
                 self._readings += 1
                 elapsed_ms = {"decode": round((time.monotonic() - now_s) * 1000, 1)}
                 self._voice.say(
@@ -126,7 +134,7 @@ class Camera:
         """Everything that is said without a code: leaving, faults, results, and the heartbeat unless the feed hangs."""
         if self._view.leaves(time.monotonic()):
             self._voice.say(Removed(scope=self._scope))
-        trouble = self._feed.trouble
+        trouble = self._trouble()
         if trouble is not None:
             self._voice.over(trouble.text, scope=self._scope, but=trouble.code)
             self._voice.fault(trouble.code, trouble.text, self._scope)
@@ -138,8 +146,11 @@ class Camera:
         if self._feed.stuck_s() < HUNG_AFTER_S:
             self._voice.beat(self._health())
 
+    def _trouble(self) -> Trouble | None:
+        return self._feed.trouble or (repeating(self._feed.source) if self._repeats else None)
+
     def _health(self) -> Health:
-        trouble = self._feed.trouble
+        trouble = self._trouble()
         state: Literal["ready", "searching", "paused"] = "paused" if self._paused else "ready"
         if trouble is not None or not self._feed.opened or self._feed.ended:
             state = "searching"

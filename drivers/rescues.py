@@ -19,6 +19,7 @@ from drivers.symbology import Sighting
 
 SMALL_PX = 640  # zbar is at its best, and quickest, here
 DOUBLED_PX = 800
+STRETCHED_PX = 900
 BAND_PX = (760, 60)  # eight pixels to a module of EAN-13 with its quiet zones
 STRETCH = 1.8  # undoes a slant of 56 degrees
 
@@ -51,7 +52,13 @@ def at_most(image: Grey, longest_px: int) -> Grey:
     scale = longest_px / max(image.shape)
     if scale >= 1:
         return image
-    return _grey(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    return scaled(image, scale, scale, cv2.INTER_AREA)
+
+
+def scaled(image: Grey, x: float, y: float, interpolation: int) -> Grey:
+    """Never less than a pixel: a hair of a picture must not stop anything."""
+    size = max(1, round(image.shape[1] * x)), max(1, round(image.shape[0] * y))
+    return _grey(cv2.resize(image, size, interpolation=interpolation))
 
 
 def _grey(image: object) -> Grey:
@@ -59,7 +66,7 @@ def _grey(image: object) -> Grey:
 
 
 def _doubled(image: Grey) -> Grey:
-    return _grey(cv2.resize(at_most(image, DOUBLED_PX), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    return scaled(at_most(image, DOUBLED_PX), 2, 2, cv2.INTER_CUBIC)
 
 
 def _sharpened(image: Grey, sigma_px: float, amount: float) -> Grey:
@@ -69,7 +76,7 @@ def _sharpened(image: Grey, sigma_px: float, amount: float) -> Grey:
 
 def _levelled(image: Grey, reach_px: int = 31) -> Grey:
     """Each neighbourhood stretched from its own black to its own white: shadows and lamps go."""
-    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = scaled(image, 0.5, 0.5, cv2.INTER_AREA)
     side = reach_px // 2
     kernel = np.ones((side, side), np.uint8)
     size = (image.shape[1], image.shape[0])
@@ -124,7 +131,7 @@ def _stretched(x: float, y: float) -> Rescue:
     def rescue(image: Grey, engines: Engines) -> Look:
         if not engines.zxing.matrix:
             return Look(image=image, sightings=[])
-        wide = _grey(cv2.resize(at_most(image, 900), None, fx=x, fy=y, interpolation=cv2.INTER_LINEAR))
+        wide = scaled(at_most(image, STRETCHED_PX), x, y, cv2.INTER_LINEAR)
         return Look(image=wide, sightings=engines.zxing.read(wide, engines.zxing.matrix))
 
     return rescue

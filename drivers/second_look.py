@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from drivers.engines import Grey
-from drivers.rescues import Engines
+from drivers.rescues import Engines, scaled
 from drivers.symbology import UNCHECKED, Sighting
 
 HALF_HEIGHT_PX = 24
@@ -30,8 +30,8 @@ def second_look(image: Grey, seen: Sighting, engines: Engines) -> list[Sighting]
     elif seen.family == "zxing":
         found = engines.zxing.read(laid(image, seen), engines.zxing.linear, glance=True)
     else:
-        spot = cv2.resize(cut(image, seen), None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
-        found = engines.zxing.read(np.asarray(spot, np.uint8), engines.zxing.linear)
+        spot = scaled(cut(image, seen), ENLARGED, ENLARGED, cv2.INTER_CUBIC)
+        found = engines.zxing.read(spot, engines.zxing.linear)
     return [replace(again, corners=seen.corners) for again in found]
 
 

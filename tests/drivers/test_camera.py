@@ -122,6 +122,17 @@ def test_it_says_what_is_wrong_with_the_camera_and_comes_back_by_itself(
     assert sum(fault.over for fault in faults) * 2 == len(faults), "every fault has its end, each said once"
 
 
+def test_a_camera_that_sends_one_picture_over_and_over_is_noticed_and_opened_again() -> None:
+    with MjpegCamera(EMPTY, frames_per_s=150) as camera, DriverChild("camera", {"source": camera.url}) as driver:
+        driver.ready()
+        time.sleep(1.5)  # long enough to learn that this camera has noise
+        camera.show(EMPTY[0])
+        assert "over and over" in driver.fault("camera.frozen").text
+        camera.show(*EMPTY)
+        driver.fault("camera.frozen", over=True)
+        assert driver.ready().counts["reconnects"] == 1
+
+
 def test_a_camera_that_is_not_there_yet_is_waited_for() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -135,3 +135,9 @@ def test_the_command_prints_one_object_for_each_file_and_names_what_is_no_pictur
 def test_pictures_of_the_rig_are_what_the_camera_tests_rely_on() -> None:
     frame = cv2.imdecode(np.frombuffer(pictures.jpeg(counter(code("QRCode", "x"))), np.uint8), cv2.IMREAD_COLOR)
     assert frame is not None and frame.shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (2000, 2), (3, 3), (40, 3000)])
+def test_a_picture_of_any_shape_has_an_answer(size: tuple[int, int]) -> None:
+    for picture in (np.zeros(size, np.uint8), np.random.default_rng(0).integers(0, 256, size, np.uint8)):
+        assert decode_still(picture) == []
