@@ -8,7 +8,8 @@ from math import lcm
 from typing import Any
 
 from loyalty import terms
-from loyalty.calendar import local_end, local_start, week_slots, zone_of
+from loyalty.calendar import local_end, local_start, zone_of
+from loyalty.compiling_campaigns import Scopes, campaigns_of, names_listed, places_of, window_of
 
 Table = Mapping[str, Any]
 
@@ -18,14 +19,14 @@ def compiled(document: Table) -> terms.Programme:
     head = document["programme"]
     ratio_unit = lcm(*_ratio_parts(document))
     unit = lcm(*_rate_parts(document)) * ratio_unit
-    scopes = _Scopes()
-    campaigns = _campaigns(document, unit, scopes)
+    scopes = Scopes()
+    campaigns = campaigns_of(document, unit, scopes)
     return terms.Programme(
         id=head["id"],
         version=head["version"],
         currency=head["currency"],
         zone=zone_of(head["time_zone"]),
-        window=_window(head, "valid_from", "valid_until"),
+        window=window_of(head, "valid_from", "valid_until"),
         offline_until=local_end(head["offline_valid_until"]),
         rounding=head.get("rounding", "down"),
         stack_limit=head.get("stack_limit", 3),
@@ -69,46 +70,6 @@ def _ratio_parts(document: Table) -> Iterable[int]:
         yield level.get("times", (1, 1))[1]
     for campaign in document.get("campaigns", ()):
         yield campaign["gives"].get("times", (1, 1))[1]
-
-
-class _Scopes:
-    """Gives each distinct scope a number, so that a decision adds up its lines once for all rules that share it."""
-
-    def __init__(self) -> None:
-        self._numbers = {terms.Scope(everything=True): terms.EVERYTHING}
-
-    def number(self, table: Table) -> int:
-        if "categories" not in table and "products" not in table:
-            return terms.EVERYTHING
-        scope = terms.Scope(
-            categories=frozenset(table.get("categories", ())), products=frozenset(table.get("products", ()))
-        )
-        return self._numbers.setdefault(scope, len(self._numbers))
-
-    def found(self) -> tuple[terms.Scope, ...]:
-        return tuple(self._numbers)
-
-    def products(self) -> frozenset[str]:
-        return frozenset(product for scope in self._numbers for product in scope.products)
-
-
-def _window(table: Table, starts: str = "starts", ends: str = "ends") -> terms.Window:
-    return terms.Window(
-        starts=local_start(table[starts]) if starts in table else None,
-        ends=local_end(table[ends]) if ends in table else None,
-    )
-
-
-def _names_listed(table: Table, key: str) -> frozenset[str] | None:
-    return frozenset(table[key]) if key in table else None
-
-
-def _places(table: Table) -> terms.Places:
-    return terms.Places(
-        outlets=_names_listed(table, "outlets"),
-        regions=_names_listed(table, "regions"),
-        countries=_names_listed(table, "countries"),
-    )
 
 
 def _outlets(document: Table) -> dict[str, terms.Outlet]:
@@ -157,106 +118,6 @@ def _level(table: Table) -> terms.Level:
     return terms.Level(id=table["id"], rule=f"tier.{table['id']}", at=table["at"], more=n - d, per=d)
 
 
-def _campaigns(document: Table, unit: int, scopes: _Scopes) -> tuple[terms.Campaign, ...]:
-    tables = document.get("campaigns", ())
-    in_order = sorted(tables, key=lambda c: (-c.get("priority", 0), c["id"].encode()))
-    return tuple(_campaign(c, order, unit, scopes) for order, c in enumerate(in_order))
-
-
-def _campaign(table: Table, order: int, unit: int, scopes: _Scopes) -> terms.Campaign:
-    when = table.get("when", {})
-    return terms.Campaign(
-        id=table["id"],
-        rule=f"campaign.{table['id']}",
-        order=order,
-        on=table.get("on", "purchase"),
-        exclusive=table.get("stacking", "stackable") == "exclusive",
-        group=table.get("group"),
-        window=_window(when),
-        slots=week_slots(when.get("weekdays"), when.get("hours")),
-        places=_places(when),
-        member=_member_conditions(when),
-        minimum_minor=when.get("minimum_minor", 0),
-        baskets=tuple(
-            terms.BasketTable(scope=scopes.number(b), quantity=b.get("quantity"), amount_minor=b.get("amount_minor"))
-            for b in when.get("basket", ())
-        ),
-        spend=_spend(when.get("spend")),
-        visits=_visits(when.get("visits")),
-        batches=tuple(when["code_batches"]) if "code_batches" in when else None,
-        gives=_gives(table["gives"], unit, scopes),
-        limit=_limit(table.get("limits")),
-        budget=_budget(table.get("budget")),
-        asks_more=any(when.get(key) for key in ("minimum_minor", "basket", "spend", "visits")),
-    )
-
-
-def _member_conditions(when: Table) -> terms.MemberConditions | None:
-    asked = terms.MemberConditions(
-        new_member_days=when.get("new_member_days"),
-        first_purchase=when.get("first_purchase", False),
-        tiers=_names_listed(when, "tiers"),
-        birthday_month=when.get("birthday_month", False),
-        tags_any=_names_listed(when, "tags_any"),
-        tags_none=_names_listed(when, "tags_none"),
-    )
-    return None if asked == terms.MemberConditions() else asked
-
-
-def _days(table: Table) -> int:
-    return int(table.get("days", terms.MONTH))
-
-
-def _spend(table: Table | None) -> terms.SpendCondition | None:
-    if not table:
-        return None
-    return terms.SpendCondition(at_least_minor=table["at_least_minor"], days=_days(table))
-
-
-def _visits(table: Table | None) -> terms.VisitsCondition | None:
-    if not table:
-        return None
-    return terms.VisitsCondition(at_least=table.get("at_least", 0), every=table.get("every", 0), days=_days(table))
-
-
-def _gives(table: Table, unit: int, scopes: _Scopes) -> terms.Gives:
-    n, d = table.get("times", (1, 1))
-    points, per_minor = table.get("extra_rate", (0, 1))
-    most = table.get("max_points")
-    return terms.Gives(
-        fixed=table.get("points", 0) * unit,
-        more=n - d,
-        per=d,
-        per_item=table.get("per_item", 0) * unit,
-        extra=points * unit // per_minor,
-        scope=scopes.number(table),
-        most=None if most is None else most * unit,
-        expires_days=table.get("expires_days"),
-        promises=tuple(_promises(table)),
-    )
-
-
-def _promises(gives: Table) -> Iterable[terms.Promise]:
-    voucher, discount = gives.get("voucher"), gives.get("discount")
-    if voucher:
-        yield terms.Promise(name="voucher", what=voucher["reward"], n=0, valid_days=voucher["valid_days"])
-    if discount:
-        what = "percent" if "percent" in discount else "amount_minor"
-        yield terms.Promise(name="discount", what=what, n=discount[what], valid_days=discount["valid_days"])
-
-
-def _limit(table: Table | None) -> terms.Limit | None:
-    if not table:
-        return None
-    return terms.Limit(per_member=table["per_member"], per=table.get("per", "campaign"))
-
-
-def _budget(table: Table | None) -> terms.Budget | None:
-    if not table:
-        return None
-    return terms.Budget(hard=table["kind"] == "hard", points=table["unit"] == "points", total=table["total"])
-
-
 def _batch(table: Table) -> terms.Batch:
     flash = table.get("flash")
     return terms.Batch(
@@ -268,8 +129,8 @@ def _batch(table: Table) -> terms.Batch:
         needs_allowance=table.get("offline", "accept") == "allowance",
         releases=tuple(terms.Release(at=local_start(r["at"]), upto=r["upto"]) for r in table["releases"]),
         flash=terms.Flash(from_release=flash["from"] == "release", hours=flash["hours"]) if flash else None,
-        window=_window(table),
-        places=_places(table),
+        window=window_of(table),
+        places=places_of(table),
     )
 
 
@@ -282,9 +143,9 @@ def _reward(table: Table) -> terms.Reward:
         points=table["points"],
         value_minor=table.get("value_minor"),
         percent=table.get("percent"),
-        window=_window(table),
-        outlets=_names_listed(table, "outlets"),
-        tiers=_names_listed(table, "tiers"),
+        window=window_of(table),
+        outlets=names_listed(table, "outlets"),
+        tiers=names_listed(table, "tiers"),
         stock=table.get("stock", False),
         thanks=table.get("thanks", {}),
     )
