@@ -14,7 +14,7 @@ from contextlib import suppress
 from drivers import apdu, atr
 from drivers.apdu import Content, Transmit
 from drivers.lines import Device, Reading, Removed
-from drivers.pcsc_service import CardLostError, ReaderBusyError, Seen, Service, ServiceError
+from drivers.pcsc_service import CardForbiddenError, CardLostError, ReaderBusyError, Seen, Service
 from drivers.program import Voice
 
 ATTEMPTS = 4
@@ -63,7 +63,7 @@ class Reader:
         return self.attached and self._card and not self._settled and now_s >= self._next_s
 
     def try_card(self, service: Service) -> bool:
-        """Reads the card and says so, or what hinders; true if it was read. Raises ServiceError."""
+        """Reads the card and says so, or what hinders; true if it was read."""
         self._next_s = time.monotonic() + RETRY_S
         try:
             reading = self._read(service)
@@ -74,11 +74,10 @@ class Reader:
             self._settled = True
             text = f"This card cannot be used here: {error}."
             self._voice.fault("reader.tag_unsupported", text, self.name)
-        except ServiceError as error:  # polkit may allow the service and not its cards
-            if error.code != "reader.not_permitted":
-                raise
+        except CardForbiddenError as error:  # polkit may allow the service and not its cards
             self._settled = True
-            self._voice.fault(error.code, str(error), self.name)
+            text = f"This user may not use cards: {error}. Fix: allow it org.debian.pcsc-lite.access_card in polkit."
+            self._voice.fault("reader.not_permitted", text, self.name)
         except (CardLostError, apdu.TornReadError, apdu.StatusError) as error:
             self._miss(error)
         else:
@@ -106,7 +105,7 @@ class Reader:
         self._voice.fault("reader.read_failed", text, self.name)
 
     def _read(self, service: Service) -> Reading:
-        """Raises ReaderBusyError, CardLostError, ServiceError, and what apdu raises."""
+        """Raises ReaderBusyError, CardForbiddenError, CardLostError, and what apdu raises."""
         began = time.perf_counter()
         with service.connection(self.name) as connection:
             answer = connection.atr()
@@ -144,10 +143,10 @@ class Reader:
         return transmit_and_beat
 
     def signal(self, service: Service, command: bytes) -> bool:
-        """Whether the reader took a beep or light, on the way to its card or by itself. Raises ServiceError."""
+        """Whether the reader took a beep or light, on the way to its card or by itself."""
         ways = [service.through_card, service.escape] if self._card else [service.escape]
         for way in ways:
-            with suppress(CardLostError, ReaderBusyError):
+            with suppress(CardForbiddenError, CardLostError, ReaderBusyError):
                 self._beat()
                 if apdu.is_played(way(self.name, command)[1]):
                     return True

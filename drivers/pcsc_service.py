@@ -20,24 +20,6 @@ SOCKET_PATH = "/run/pcscd/pcscd.comm"  # pcsclite.h, unless PCSCLITE_CSOCK_NAME 
 HOTPLUG = "\\\\?PnP?\\Notification"  # a reader's name that stands for "any reader comes or goes"
 ESCAPE = 1  # CCID's escape command by SCardControl, as libccid numbers it
 
-NO_CARD = (
-    scard.SCARD_E_NO_SMARTCARD,
-    scard.SCARD_W_REMOVED_CARD,
-    scard.SCARD_W_RESET_CARD,
-    scard.SCARD_W_UNPOWERED_CARD,
-    scard.SCARD_W_UNRESPONSIVE_CARD,
-    scard.SCARD_W_UNSUPPORTED_CARD,
-    scard.SCARD_E_NOT_TRANSACTED,
-    scard.SCARD_E_NOT_READY,
-    scard.SCARD_E_PROTO_MISMATCH,
-    scard.SCARD_E_CARD_UNSUPPORTED,
-    scard.SCARD_E_UNSUPPORTED_FEATURE,
-    scard.SCARD_E_READER_UNAVAILABLE,
-    scard.SCARD_E_UNKNOWN_READER,
-    scard.SCARD_E_INSUFFICIENT_BUFFER,
-    scard.SCARD_E_INVALID_PARAMETER,
-)
-
 DENIED = (scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS)
 
 
@@ -50,7 +32,11 @@ class ServiceError(Exception):
 
 
 class CardLostError(Exception):
-    """The card or its reader stopped answering: pulled, swapped, unplugged, or too far from the antenna."""
+    """The card or its reader stopped answering: pulled, swapped, unplugged, too far away, or the service died."""
+
+
+class CardForbiddenError(Exception):
+    """We may use the service, but not its cards."""
 
 
 class ReaderBusyError(Exception):
@@ -74,16 +60,16 @@ class Connection:
         self._handle, self._protocol = handle, protocol
 
     def atr(self) -> bytes:
-        """Raises CardLostError, ServiceError."""
+        """Raises CardLostError."""
         result, _, _, _, atr = scard.SCardStatus(self._handle)
-        _check(result)
+        _check_card(result)
         return bytes(atr)
 
     def transmit(self, apdu: bytes) -> tuple[bytes, int]:
-        """Waits for ever for a card that is frozen. Raises CardLostError, ServiceError."""
+        """Waits for ever for a card that is frozen. Raises CardLostError."""
         header = scard.SCARD_PCI_T0 if self._protocol == scard.SCARD_PROTOCOL_T0 else scard.SCARD_PCI_T1
         result, answer = scard.SCardTransmit(self._handle, header, list(apdu))
-        _check(result)
+        _check_card(result)
         return _split(answer)
 
 
@@ -92,7 +78,7 @@ class Service:
 
     def __init__(self) -> None:
         result, self._context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
-        _check(result, admission=True)
+        _check_service(result, admission=True)
         self._hotplug = int(scard.SCARD_STATE_UNAWARE)
 
     def close(self) -> None:
@@ -103,7 +89,7 @@ class Service:
         result, names = scard.SCardListReaders(self._context, [])
         if result == scard.SCARD_E_NO_READERS_AVAILABLE:
             return []
-        _check(result)
+        _check_service(result)
         return list(names)
 
     def wait(self, known: dict[str, int], timeout_s: float) -> list[Seen]:
@@ -117,7 +103,7 @@ class Service:
         if result == scard.SCARD_E_UNKNOWN_READER:
             return []
         if result != scard.SCARD_E_TIMEOUT:
-            _check(result)
+            _check_service(result)
         self._hotplug = states[-1][1] & ~scard.SCARD_STATE_CHANGED  # newer services count readers in it
         seen = [_seen(name, raw) for name, raw, _ in states[: len(known)]]
         if all(reader.raw == known[reader.name] for reader in seen):
@@ -126,12 +112,12 @@ class Service:
 
     @contextmanager
     def connection(self, reader: str) -> Iterator[Connection]:
-        """The card in `reader`, locked against other programs. Raises CardLostError, ReaderBusyError, ServiceError."""
+        """The card in `reader`, ours alone meanwhile. Raises CardLostError, CardForbiddenError, ReaderBusyError."""
         protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
         result, handle, protocol = scard.SCardConnect(self._context, reader, scard.SCARD_SHARE_SHARED, protocols)
-        _check(result, admission=True)
+        _check_card(result)
         try:
-            _check(scard.SCardBeginTransaction(handle))
+            _check_card(scard.SCardBeginTransaction(handle))
             yield Connection(handle, protocol)
         finally:
             scard.SCardEndTransaction(handle, scard.SCARD_LEAVE_CARD)
@@ -143,12 +129,12 @@ class Service:
             return connection.transmit(command)
 
     def escape(self, reader: str, command: bytes) -> tuple[bytes, int]:
-        """A command to the reader itself, card or none. Raises CardLostError if it takes none, the others likewise."""
+        """A command to the reader itself, card or none. Raises CardLostError if it takes none; else as `connection`."""
         result, handle, _ = scard.SCardConnect(self._context, reader, scard.SCARD_SHARE_DIRECT, 0)
-        _check(result, admission=True)
+        _check_card(result)
         try:
             result, answer = scard.SCardControl(handle, scard.SCARD_CTL_CODE(ESCAPE), list(command))
-            _check(result)
+            _check_card(result)
             return _split(answer)
         finally:
             scard.SCardDisconnect(handle, scard.SCARD_LEAVE_CARD)
@@ -170,21 +156,31 @@ def _split(answer: list[int]) -> tuple[bytes, int]:
     return bytes(answer[:-2]), answer[-2] << 8 | answer[-1]
 
 
-def _check(result: int, *, admission: bool = False) -> None:
-    """Success, or one of our errors. A failure not listed costs the context, which is the safe side.
+def _check_card(result: int) -> None:
+    """A call on one reader. Whatever its failure, the others go on: whether the service lives, `readers` will tell."""
+    if result == scard.SCARD_S_SUCCESS:
+        return
+    if result == scard.SCARD_E_SHARING_VIOLATION:
+        raise ReaderBusyError(_text(result))
+    if result in DENIED:
+        raise CardForbiddenError(_text(result))
+    raise CardLostError(_text(result))
+
+
+def _check_service(result: int, *, admission: bool = False) -> None:
+    """A call on the context, which any failure makes worthless.
 
     `admission`: this call may be denied us. Of any other, "Access denied" means that the service died under it.
     """
     if result == scard.SCARD_S_SUCCESS:
         return
-    text = f"{str(scard.SCardGetErrorMessage(result)).strip()} (0x{result & 0xFFFFFFFF:08X})"
-    if result in NO_CARD:
-        raise CardLostError(text)
-    if result == scard.SCARD_E_SHARING_VIOLATION:
-        raise ReaderBusyError(text)
     if admission and (result in DENIED or _is_locked()):
-        raise ServiceError("reader.not_permitted", f"This user may not use the smart-card service: {text}")
-    raise ServiceError("reader.no_service", f"The smart-card service does not answer: {text}")
+        raise ServiceError("reader.not_permitted", f"This user may not use the smart-card service: {_text(result)}")
+    raise ServiceError("reader.no_service", f"The smart-card service does not answer: {_text(result)}")
+
+
+def _text(result: int) -> str:
+    return f"{str(scard.SCardGetErrorMessage(result)).strip()} (0x{result & 0xFFFFFFFF:08X})"
 
 
 def _is_locked() -> bool:

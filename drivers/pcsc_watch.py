@@ -17,7 +17,7 @@ ATTENTIVE_S, ATTENTIVE_WAIT_S = 1.5, 0.02  # after a reading the agent's beep is
 
 CURES = {
     "reader.no_service": "Fix: sudo systemctl start pcscd.socket",
-    "reader.not_permitted": "Fix: allow this user org.debian.pcsc-lite.access_pcsc and access_card in polkit",
+    "reader.not_permitted": "Fix: allow this user org.debian.pcsc-lite.access_pcsc in polkit",
 }
 
 
@@ -40,9 +40,9 @@ class Watch:
         while not ears.closed:
             self._beat()
             commands, _ = ears.hear(pause_s)
+            for command in commands:
+                self._voice.say(self._obey(command))
             try:
-                for command in commands:
-                    self._voice.say(self._obey(command))
                 self._turn(self._service or self._open())
                 pause_s = 0.0
             except ServiceError as error:
@@ -63,8 +63,6 @@ class Watch:
         self._service = Service()
         self._counts["contexts"] += 1
         self._settles_s = time.monotonic() + SETTLE_S
-        self._trouble = ("searching", None, None)
-        self._voice.over("The smart-card service answers.")
         return self._service
 
     def _lose(self, error: ServiceError) -> None:
@@ -81,6 +79,7 @@ class Watch:
     def _turn(self, service: Service) -> None:
         """One look at every reader, and at most one attempt on each card."""
         attached = service.readers()
+        self._voice.over("The smart-card service answers.", but="reader.not_present")
         self._attach([name for name in attached if self._match in name])
         self._judge(attached)
         attentive = time.monotonic() < self._attentive_s
@@ -150,7 +149,6 @@ class Watch:
     # Commands
 
     def _obey(self, command: Command) -> Result:
-        """Raises ServiceError."""
         match command.command:
             case "pause" | "resume":
                 self._paused = command.command == "pause"

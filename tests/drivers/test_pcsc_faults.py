@@ -221,11 +221,11 @@ def test_a_socket_that_is_not_for_this_user_is_no_service_that_is_down(
     need(Path("/usr/include/PCSC").exists(), "pyscard's library")
     from smartcard import scard
 
-    from drivers.pcsc_service import ServiceError, _check
+    from drivers.pcsc_service import ServiceError, _check_service
 
     (tmp_path / "pcscd.comm").touch()
     monkeypatch.setenv("PCSCLITE_CSOCK_NAME", str(tmp_path / "pcscd.comm"))
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may use any socket
     with pytest.raises(ServiceError) as denied:
-        _check(scard.SCARD_E_NO_SERVICE, admission=True)
+        _check_service(scard.SCARD_E_NO_SERVICE, admission=True)
     assert denied.value.code == "reader.not_permitted"
