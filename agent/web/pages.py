@@ -1,4 +1,4 @@
-"""The cashier page: one document, one script, one sheet and the page's words, read once and served under a strict policy."""
+"""The cashier page: a document, a script, a sheet and its words, read once and served under a strict policy."""
 
 from __future__ import annotations
 

@@ -90,6 +90,7 @@ class Till:
         self.language = "en"
         self.readers = [reader("pcsc"), reader("camera")]
         self.rows: dict[str, dict[str, Any]] = {}
+        self.outcomes: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.sessions = Sessions()
         self.queues: list[asyncio.Queue[tuple[str, Any]]] = []
@@ -100,7 +101,7 @@ class Till:
     def status(self) -> dict[str, Any]:
         pending = 12 if self.line == "down" else 0
         return {
-            "terminal": "2", "outlet": "rome-1", "currency": "EUR", "exponent": 2, "epoch": 1, "line": self.line,
+            "terminal": "00" * 16, "outlet": "rome-1", "currency": "EUR", "exponent": 2, "epoch": 1, "line": self.line,
             "pending": pending, "oldest_pending_s": self.oldest_s if pending else None, "last_exchange_at": None,
             "acked_seq": 3, "safe_seq": 3, "readers": self.readers, "findings": [], "programme": 7,
             "language": self.language, "last_tap": None,
@@ -116,7 +117,7 @@ class Till:
         self.say("tap", {"reader": "pcsc", "card": self.cards[card], "code": None, "refused": None, "at": "now"})
 
     def show(self, code: str) -> None:
-        self.say("tap", {"reader": "camera", "card": None, "code": "typed", "text": code, "refused": None, "at": "now"})
+        self.say("tap", {"reader": "camera", "card": None, "code": code, "refused": None, "at": "now"})
 
     def refuse(self, code: str, text: str) -> None:
         self.say("tap", {"reader": "pcsc", "card": None, "code": None, "refused": {"code": code, "text": text}})
@@ -128,13 +129,18 @@ class Till:
     def settle(self, outcome: str, points: int | None = None) -> None:
         """The centre's word on the newest row."""
         row = list(self.rows.values())[-1]["row"]
-        said = {**row, "outcome": outcome, "reason": None, "points": points}
-        self.say("outcome", {"acked_seq": row["seq"], "rows": [said], "pending": 0})
+        self.outcomes[row["event_id"]] = {"outcome": outcome, "points_counted": points}
+        self.say("outcome", {"acked_seq": row["seq"], "rows": [], "pending": 0})
+
+    def journal(self) -> list[dict[str, Any]]:
+        waiting = {"outcome": "pending", "points_counted": None}
+        rows = [kept["row"] for kept in self.rows.values()]
+        return [{**row, **self.outcomes.get(row["event_id"], waiting)} for row in rows]
 
 
-def reader(name: str, state: str = "ready", text: str = "") -> dict[str, Any]:
+def reader(name: str, state: str = "ready", code: str | None = None) -> dict[str, Any]:
     """A reader as the status shows it."""
-    return {"name": name, "driver": name, "state": state, "code": None, "text": text}
+    return {"name": name, "driver": name, "state": state, "code": code, "text": ""}
 
 
 def language(request: Request[Any, Any, Any]) -> str:
@@ -152,7 +158,7 @@ def decision(points: int) -> dict[str, Any]:
 
 
 def words(lang: str, points: int, who: str, lines: list[str]) -> dict[str, Any]:
-    sentence = SENTENCES[lang].format(n=points, who=who)
+    sentence = SENTENCES[lang].format(n=abs(points), who=who)
     return {"verdict": "Yes", "sentence": sentence, "lines": lines, "almost": [ALMOST[lang]]}
 
 
@@ -196,7 +202,7 @@ def app(till: Till) -> Litestar:
         lang, held = language(request), till.cards[card]["balance"] or 0
         return [
             {"id": id_, "kind": "gift", "name": names[lang], "points": points, "available": held >= points,
-             "reason": None, "words": "" if held >= points else MISSING[lang].format(n=points - held)}
+             "needs_line": False, "reason": None if held >= points else "burn.balance"}
             for id_, points, names in REWARDS
         ]  # fmt: skip
 
@@ -236,11 +242,15 @@ def app(till: Till) -> Litestar:
     def reversals(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
         return written(request, data, -51, [])
 
+    @get("/api/v1/journal", sync_to_thread=False)
+    def journal() -> list[dict[str, Any]]:
+        return till.journal()
+
     @get("/api/v1/stream", sync_to_thread=False)
     def stream() -> ServerSentEvent:
         return ServerSentEvent(events(till))
 
-    handlers = [status, card_view, rewards, quote, earnings, burns, activations, code_uses, reversals, stream]
+    handlers = [status, card_view, rewards, quote, earnings, burns, activations, code_uses, reversals, journal, stream]
     state = State({"sessions": till.sessions, "embed_from": []})
     return Litestar([*pages.routes(), *handlers], state=state)
 

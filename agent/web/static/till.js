@@ -1,107 +1,108 @@
-// The cashier page. Everything shown is drawn from `now` by draw(); the agent's answers and events change `now`.
+// The cashier page. All it shows is drawn from `now` by draw(); the agent's answers and events change `now`.
 'use strict';
 
 const AGAIN_MS = 1000; // between two tries while the agent starts again
 const QUOTE_AFTER_MS = 120; // a pause in typing that is worth a quote
 const DEAF_MS = 400; // the second half of a double press must not dismiss an answer
 const ANSWER_MS = 60000; // then the page is idle again
-const SOON_MS = 2000; // with the line up, how long the centre's word is awaited before we say "provisional"
+const SOON_MS = 2000; // with the line up, how long the centre is awaited before we say "provisional"
 const LOCALES = { en: 'en-IE', fr: 'fr-FR', it: 'it-IT' };
 const FINAL = ['applied', 'duplicate', 'merged'];
-const WRITING = ['pad', 'rewards', 'code', 'unknown', 'assisted', 'reverse'];
+const PLUGS = ['reader.gone', 'reader.not_present', 'reader.mute', 'reader.busy', 'camera.absent', 'camera.frozen'];
+const SHAPES = { final: 'i-yes', changed: 'i-look', held: 'i-look', no: 'i-no' };
+const FIRST = { idle: '[data-act=find]', pad: '#amount', code: '#code', assisted: '#operator', unknown: '[data-act=activate]',
+  reverse: '[data-act=undo]', rewards: '#rewards button' };
 const SOUNDS = { tick: [[1200, 0, 30]], yes: [[660, 0, 70], [880, 80, 70]], look: [[520, 0, 70], [520, 150, 70]], no: [[330, 0, 80], [220, 80, 80]] };
 
-const now = {
-  view: 'boot', lang: 'en', status: null, heardAt: 0, agent: true, hint: '', key: '', busy: false, slow: false,
-  card: null, second: null, offers: [], mode: 'earn', whole: '', frac: null, quote: null, eager: false, resume: false,
-  purpose: 'find', answer: null, last: null, deafUntil: 0,
-};
-let words = {};
-let timers = { quote: 0, idle: 0, soon: 0, status: 0 };
+const KEYS = { Escape: ':is([data-act=back],[data-act=next])', F2: '[data-act=bonus]', F3: '[data-act=rewards]', F8: '[data-act=reverse]' };
+
+const ENTRY = { whole: '', frac: null, mode: 'earn', quote: null, eager: false };
+const now = { view: '', lang: 'en', status: null, heardAt: 0, agent: true, hint: '', key: '', busy: false, slow: false,
+  card: null, second: null, offers: [], purpose: '', answer: null, last: null, deafUntil: 0, ...ENTRY };
+const timers = {};
+let words, audio, volume;
 
 const at = id => document.getElementById(id);
 const all = (query, from = document) => [...from.querySelectorAll(query)];
-const locale = () => LOCALES[now.lang];
-const amountOf = n => new Intl.NumberFormat(locale(), { useGrouping: 'always' }).format(n);
-const signed = n => (n < 0 ? '\u2212' : '+') + amountOf(Math.abs(n));
-const exponent = () => (now.status ? now.status.exponent : 2);
-const sentenceOf = said => !said ? '' : typeof said === 'string' ? said : Array.isArray(said) ? said.join(' ') : said.sentence || '';
-
-function word(key, values = {}) {
-  const text = words[now.lang][key] ?? words.en[key] ?? '';
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
-}
+const shown = query => all(`section:not([hidden]) ${query}`);
+const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+const make = (tag, textContent, className = '') => Object.assign(document.createElement(tag), { textContent, className });
+const later = (name, act, ms) => { clearTimeout(timers[name]); timers[name] = setTimeout(act, ms); };
+const path = card => `cards/${encodeURIComponent(card)}`;
+const number = (n, options) => new Intl.NumberFormat(LOCALES[now.lang], { useGrouping: 'always', ...options }).format(n);
+const signed = n => (n < 0 ? '\u2212' : '+') + number(Math.abs(n));
+const word = (key, values = {}) => (words[now.lang][key] || '').replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const decimals = () => now.status?.exponent ?? 2;
+const faulty = reader => ['faulty', 'stopped'].includes(reader.state);
+const nameOf = card => card?.name || word('member');
 
 function counted(key, n) {
-  const one = new Intl.PluralRules(locale()).select(Math.abs(n)) === 'one';
-  return word(`${key}.${one ? 'one' : 'other'}`, { n: amountOf(n) });
+  const one = new Intl.PluralRules(LOCALES[now.lang]).select(Math.abs(n)) === 'one';
+  return word(`${key}.${one ? 'one' : 'other'}`, { n: number(n) });
+}
+
+function provisional(n) {
+  return n < 0 ? word('provisional.less', { n: signed(n) }) : counted('provisional', n);
 }
 
 function money(minor) {
-  const digits = exponent();
-  return new Intl.NumberFormat(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(minor / 10 ** digits);
+  return number(minor / 10 ** decimals(), { minimumFractionDigits: decimals(), maximumFractionDigits: decimals() });
 }
 
 function currency() {
-  const parts = new Intl.NumberFormat(locale(), { style: 'currency', currency: now.status.currency, currencyDisplay: 'narrowSymbol' }).formatToParts(0);
-  return parts.find(part => part.type === 'currency').value;
+  if (!now.status?.currency) return '';
+  const style = { style: 'currency', currency: now.status.currency, currencyDisplay: 'narrowSymbol' };
+  return new Intl.NumberFormat(LOCALES[now.lang], style).formatToParts(0).find(part => part.type === 'currency').value;
 }
 
 function age(seconds) {
   const [m, h] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
-  if (seconds < 60) return word('age.s', { n: Math.floor(seconds) });
-  if (m < 60) return word('age.min', { n: m });
+  if (m < 1) return word('age.s', { n: Math.floor(seconds) });
+  if (h < 1) return word('age.min', { n: m });
   if (h < 24) return word('age.h', { n: h, m: String(m % 60).padStart(2, '0') });
   return word('age.d', { n: Math.floor(h / 24), m: h % 24 });
 }
 
-// what outlives a reload: the entry under way and the last answer; never more than this tab needs
-function keep(name, value) {
-  try {
-    if (value) sessionStorage.setItem(name, JSON.stringify(value)); else sessionStorage.removeItem(name);
-  } catch { /* a browser without storage loses the entry on reload, nothing else */ }
-}
-function kept(name) {
-  try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; }
-}
+// What outlives a reload: in this tab the entry under way and the last answer, in this browser language and operator.
+const keep = (name, value, store = sessionStorage) => store.setItem(name, JSON.stringify(value ?? null));
+const kept = (name, store = sessionStorage) => JSON.parse(store.getItem(name));
+
 function keepEntry() {
-  const typing = now.view === 'pad' && now.card;
-  keep('entry', typing && { card: now.card.card, mode: now.mode, whole: now.whole, frac: now.frac, key: now.key });
+  const { card, mode, whole, frac, key } = now;
+  keep('entry', now.view === 'pad' ? { card: card.card, mode, whole, frac, key } : null);
 }
 
-// the agent -------------------------------------------------------------------------------------------------------
-async function ask(method, path, body, key, again = true) {
+// the agent
+
+const session = () => fetch('/', { cache: 'no-store' }).catch(() => null);
+
+// Status 0: no answer. A 401 says that the agent started again: a new session, then the same request.
+async function ask(method, what, body, key, again = true) {
   const headers = { 'Accept-Language': now.lang, ...(body && { 'Content-Type': 'application/json' }), ...(key && { 'Idempotency-Key': key }) };
-  let answer;
   try {
-    answer = await fetch(`/api/v1/${path}`, { method, headers, cache: 'no-store', body: body && JSON.stringify(body) });
-    if (again && (answer.status === 401 || answer.status === 403)) {
-      await fetch('/', { cache: 'no-store' }); // the agent started again: a new session, the same entry
-      return ask(method, path, body, key, false);
-    }
+    const answer = await fetch(`/api/v1/${what}`, { method, headers, cache: 'no-store', body: body && JSON.stringify(body) });
+    if (answer.status === 401 && again) return session().then(() => ask(method, what, body, key, false));
     return { ok: answer.ok, status: answer.status, data: await answer.json() };
   } catch {
-    return { ok: false, status: answer && answer.ok ? 0 : answer?.status || 0, data: {} };
+    return { ok: false, status: 0, data: {} };
   }
 }
 
-// A write is asked until it is answered, always under its one key: sent twice it is still one row.
-async function write(path, body, about, key = now.key) {
+// A write is asked until it is answered, always under its one key: asked twice it is still one row.
+async function write(what, body, about = {}, key = now.key) {
   if (now.busy) return;
   now.busy = true;
-  keep('sending', { path, body, about, key });
+  keep('sending', { what, body, about, key });
   draw();
-  let answer = await ask('POST', path, body, key);
-  while (answer.status === 0) {
+  let answer;
+  while (!(answer = await ask('POST', what, body, key)).status) {
     now.slow = true;
     draw();
     await new Promise(done => setTimeout(done, AGAIN_MS));
-    answer = await ask('POST', path, body, key);
   }
-  Object.assign(now, { busy: false, slow: false });
-  keep('sending', null);
-  now.deafUntil = performance.now() + DEAF_MS;
-  if (answer.ok) saved(answer.data, about); else refused(answer.data, about);
+  Object.assign(now, { busy: false, slow: false, deafUntil: performance.now() + DEAF_MS });
+  keep('sending');
+  if (answer.ok) saved(answer.data, { what, ...about }); else refused(answer.data, { what, ...about });
 }
 
 async function readStatus() {
@@ -110,55 +111,46 @@ async function readStatus() {
   if (answer.ok) Object.assign(now, { status: answer.data, heardAt: Date.now() });
   draw();
 }
-function statusSoon() {
-  clearTimeout(timers.status);
-  timers.status = setTimeout(readStatus, 100);
-}
+const statusSoon = () => later('status', readStatus, 100);
 
 function listen() {
   const stream = new EventSource('/api/v1/stream');
-  const on = (name, act) => stream.addEventListener(name, event => act(JSON.parse(event.data)));
-  on('hello', () => { now.agent = true; statusSoon(); quoteSoon(); });
-  on('tap', tapped);
-  on('decision', decided);
-  on('outcome', said => { said.rows.forEach(settled); statusSoon(); });
-  for (const name of ['line', 'reader', 'finding']) on(name, statusSoon);
+  const on = (names, act) => names.forEach(name => stream.addEventListener(name, event => act(JSON.parse(event.data))));
+  on(['hello', 'line', 'reader', 'fault', 'outcome', 'decision'], statusSoon);
+  on(['hello', 'outcome'], settle);
+  on(['hello'], quoteSoon);
+  on(['tap'], tapped);
+  on(['decision'], decided);
   stream.onerror = () => {
     now.agent = false;
     draw();
-    if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    setTimeout(() => fetch('/', { cache: 'no-store' }).catch(() => {}).finally(listen), AGAIN_MS);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => session().then(listen), AGAIN_MS); // else it tries again by itself
   };
 }
 
-// cards and codes held to a reader --------------------------------------------------------------------------------
-function tapped(tap) {
-  if (now.busy) return hint(word('trouble.saving'), 'look');
-  if (tap.refused) return hint(tap.refused.code === 'reader.read_failed' ? word('trouble.read') : tap.refused.text, 'look');
-  const text = tap.text || tap.code;
-  if (text) return scanned(text);
-  if (tap.card) cardTapped(tap.card);
-}
+// cards and codes held to a reader
 
-function cardTapped(card) {
-  const same = now.card && now.card.card === card.card;
-  const typing = (now.view === 'code' && at('code').value) || (now.view === 'assisted' && at('operator').value);
-  if (typing && !same) return hint(word('second.title'), 'look');
+function tapped({ card, code, refused: why }) {
+  if (now.busy) return hint(word('trouble.saving'));
+  if (why) return hint(why.code === 'reader.read_failed' ? word('trouble.read') : why.text);
+  if (code) return scanned(code);
+  const same = now.card?.card === card.card;
   if (same && ['pad', 'code', 'assisted'].includes(now.view)) return sound('tick');
   if (now.view === 'pad' && now.whole) return askWhose(card);
+  if (shown('form input').some(input => input.value) && now.card) return hint(word('second.title'));
   open(card);
 }
 
-function scanned(text) {
-  if (now.view === 'unknown' || (now.view === 'code' && now.purpose === 'activate')) return activate(text);
-  if (now.card && ['pad', 'rewards', 'code'].includes(now.view)) return useCode(text);
-  hint(word('trouble.code_idle'), 'look');
+function scanned(code) {
+  if (now.view === 'unknown' || (now.view === 'code' && now.purpose === 'activate')) return codes.activate(code);
+  if (now.card?.known && !now.whole && now.view !== 'answer') return codes.bonus(code);
+  hint(word('trouble.code_idle'));
 }
 
 function open(card) {
-  Object.assign(now, { card, offers: [], whole: '', frac: null, mode: 'earn', resume: false });
+  Object.assign(now, ENTRY, { card, second: null, offers: [] });
   if (!card.known) return go('unknown', 'look');
-  if (card.status === 'blocked' || card.status === 'replaced') return go('blocked', 'no');
+  if (['blocked', 'replaced'].includes(card.status)) return go('blocked', 'no');
   go('pad', 'tick');
   readOffers();
 }
@@ -166,33 +158,31 @@ function open(card) {
 function askWhose(card) {
   now.second = card;
   draw();
-  sound('look');
-  heard(`${word('second.title')}. ${word('second.body')}`);
+  tell('look', all('[data-heard]', at('second')));
   all('[data-act=keep]')[0].focus();
 }
 
 async function readOffers() {
   const { card } = now.card;
   const answer = await ask('GET', `rewards?card=${encodeURIComponent(card)}`);
-  if (answer.ok && now.card && now.card.card === card) now.offers = answer.data;
+  if (answer.ok && now.card?.card === card) now.offers = answer.data;
   draw();
 }
 
-// the amount ------------------------------------------------------------------------------------------------------
-// Digits alone fill from the right (2550 is 25.50); after a point or a comma they are decimals (25,5 is 25.50).
+// The amount. Digits alone fill from the right (2550 is 25.50); after a point or a comma they are decimals (25,5 too).
+
 function minor() {
-  if (now.frac === null) return Number(now.whole || 0);
-  return Number(now.whole || 0) * 10 ** exponent() + Number(now.frac.padEnd(exponent(), '0'));
+  if (now.frac === null) return Number(now.whole);
+  return Number(now.whole) * 10 ** decimals() + Number(now.frac.padEnd(decimals(), '0'));
 }
 
 function press(key) {
   if (now.busy || now.second) return;
-  now.eager = false;
   if (key === 'Backspace') erase();
-  else if (key === '.' || key === ',') { if (now.mode === 'earn' && exponent() && now.frac === null) now.frac = ''; }
-  else if (now.frac !== null) { if (now.frac.length + key.length <= exponent()) now.frac += key; }
+  else if (key === '.' || key === ',') { if (now.mode === 'earn' && decimals()) now.frac ??= ''; }
+  else if (now.frac !== null) { if (now.frac.length + key.length <= decimals()) now.frac += key; }
   else if (now.whole.length + key.length <= 8) now.whole = (now.whole + key).replace(/^0+/, '');
-  now.quote = null;
+  Object.assign(now, { quote: null, eager: false });
   keepEntry();
   draw();
   quoteSoon();
@@ -204,489 +194,412 @@ function erase() {
 }
 
 function quoteSoon() {
-  clearTimeout(timers.quote);
-  if (now.view === 'pad' && now.mode === 'earn' && minor() > 0) timers.quote = setTimeout(quote, QUOTE_AFTER_MS);
+  if (now.view === 'pad' && now.mode === 'earn' && minor() > 0) later('quote', quote, QUOTE_AFTER_MS);
 }
 
 async function quote() {
-  const asked = [now.card.card, minor(), now.lang].join();
-  const answer = await ask('POST', 'quote', { card: now.card.card, amount_minor: minor() });
-  if (now.view !== 'pad' || asked !== [now.card.card, minor(), now.lang].join() || answer.status === 0) return;
-  now.quote = answer.data.decision ? answer.data : { decision: { decision: 'declined' }, words: answer.data.words || answer.data.detail };
+  const typed = () => now.view === 'pad' && [now.card.card, minor(), now.lang].join();
+  const asked = typed();
+  if (!asked) return;
+  const { status, data } = await ask('POST', 'quote', { card: now.card.card, amount_minor: minor() });
+  if (typed() !== asked || !status) return;
+  now.quote = { good: data.decision?.decision === 'approved', points: data.decision?.points, words: data.words || { sentence: data.detail } };
   draw();
-  if (now.eager) give();
+  if (now.eager) acts.give();
 }
 
-function give() {
-  if (now.busy || now.second || minor() <= 0) return;
-  if (now.mode === 'points') return write('burns', { card: now.card.card, points: minor() }, { kind: 'burn' });
-  if (!now.quote) { now.eager = true; return; } // Enter came before the quote did: it is kept for it
-  if (approved(now.quote)) write('earnings', { card: now.card.card, amount_minor: minor() }, { kind: 'earn', amount: minor() });
-}
-const approved = said => (said.decision.decision ?? said.decision) === 'approved';
+// acts
 
-// acts ------------------------------------------------------------------------------------------------------------
-const operator = () => { const id = localStorage.getItem('operator'); return id ? { operator: id } : {}; };
-const activate = code => write('activations', { card: now.card.card, code, ...operator() }, { kind: 'activate', from: 'code', purpose: 'activate' });
-function useCode(code) {
-  now.resume = Boolean(now.whole);
-  write('code-uses', { card: now.card.card, codes: [code] }, { kind: 'code', from: 'code', purpose: 'bonus' });
-}
+const codes = {
+  activate: code => write('activations', { card: now.card.card, code }, { from: 'code', purpose: 'activate' }),
+  bonus: code => write('code-uses', { card: now.card.card, codes: [code] }, { from: 'code', purpose: 'bonus' }),
+  async find(text) {
+    const answer = await ask('GET', path(text));
+    if (answer.ok) open(answer.data); else hint(answer.data.detail || word('trouble.agent'));
+  },
+};
 
-async function find(text) {
-  const digits = text.replace(/[\s.-]/g, '');
-  const answer = await ask('GET', `cards/${encodeURIComponent(/^\d+$/.test(digits) ? `num:${digits}` : text)}`);
-  if (answer.ok) open(answer.data); else hint(answer.data.detail || word('trouble.agent'), 'look');
-}
+const acts = {
+  give() {
+    const card = now.card.card;
+    if (now.second || minor() <= 0) return;
+    if (now.mode === 'points') write('burns', { card, points: minor() });
+    else if (!now.quote) now.eager = true; // Enter came before the quote did: it is kept for it
+    else if (now.quote.good) write('earnings', { card, amount_minor: minor() }, { amount: minor() });
+  },
+  find: () => enter('find'),
+  activate: () => enter('activate'),
+  bonus: () => enter('bonus'),
+  assist() { at('operator').value = kept('operator', localStorage) || ''; at('first-name').value = ''; go('assisted'); },
+  rewards() { Object.assign(now, ENTRY); go('rewards'); readOffers(); },
+  points() { now.mode = 'points'; go('pad'); },
+  reward: button => write('burns', { card: now.card.card, reward: button.dataset.reward }, { from: 'rewards' }),
+  reverse: () => go('reverse'),
+  undo: button => write('reversals', { event_id: now.last.row.event_id, whole: true, reason: button.dataset.reason }, { from: 'reverse' }),
+  keep() { now.second = null; draw(); at('amount').focus(); },
+  change() {
+    const { whole, frac } = now;
+    open(now.second);
+    if (now.view !== 'pad') return;
+    Object.assign(now, { whole, frac });
+    keepEntry();
+    draw();
+    quoteSoon();
+  },
+  correct() { now.purpose = now.answer.about.purpose; go(now.answer.about.from || 'pad'); quoteSoon(); },
+  back() {
+    const activating = now.view === 'assisted' || (now.view === 'code' && now.purpose === 'activate');
+    if (now.second) acts.keep();
+    else if (now.view === 'reverse' && now.answer) go('answer');
+    else if (activating) go('unknown');
+    else if (now.view === 'rewards' || (now.view === 'code' && now.purpose === 'bonus')) go('pad');
+    else if (now.mode === 'points' && now.view === 'pad') acts.rewards();
+    else idle();
+  },
+  next() {
+    const { about, card, good } = now.answer;
+    if (good && about.what === 'activations') open(card); else idle(); // a card just activated has a purchase waiting
+  },
+};
 
-function enterCode(event) {
-  event.preventDefault();
-  const text = at('code').value.trim();
-  if (!text || now.busy) return;
-  ({ activate, bonus: useCode, find })[now.purpose](text);
-}
-
-function enterAssisted(event) {
-  event.preventDefault();
-  const [id, name] = [at('operator').value.trim(), at('first-name').value.trim()];
-  if (!id) return at('operator').focus();
-  localStorage.setItem('operator', id);
-  write('activations', { card: now.card.card, assisted: true, operator: id, ...(name && { first_name: name }) }, { kind: 'activate', from: 'assisted' });
-}
-
-function typeCode(purpose) {
+function enter(purpose) {
   now.purpose = purpose;
   at('code').value = '';
   go('code');
 }
 
-const acts = {
-  give, next, back,
-  find: () => typeCode('find'),
-  activate: () => typeCode('activate'),
-  bonus: () => typeCode('bonus'),
-  assist: () => { at('operator').value = localStorage.getItem('operator') || ''; at('first-name').value = ''; go('assisted'); },
-  rewards: () => { go('rewards'); readOffers(); },
-  points: () => { Object.assign(now, { mode: 'points', whole: '', frac: null, quote: null }); go('pad'); },
-  reverse: () => { if (now.last && !now.last.reversed) go('reverse'); },
-  undo: button => write('reversals', { event_id: now.last.row.event_id, whole: true, reason: button.dataset.reason }, { kind: 'reverse', of: now.last.row.event_id, from: 'reverse' }),
-  reward: button => write('burns', { card: now.card.card, reward: button.dataset.reward }, { kind: 'burn', from: 'rewards' }),
-  keep: () => { now.second = null; draw(); at('amount').focus(); },
-  change: changeCard,
-  correct: () => { now.purpose = now.answer.about.purpose || now.purpose; go(now.answer.about.from || 'pad'); quoteSoon(); },
-};
-
-function changeCard() {
-  const [card, whole, frac] = [now.second, now.whole, now.frac];
-  now.second = null;
-  open(card);
-  if (now.view !== 'pad') return;
-  Object.assign(now, { whole, frac, quote: null });
-  keepEntry();
-  draw();
-  quoteSoon();
-}
-
-function back() {
-  if (now.second) return acts.keep();
-  if (now.view === 'reverse' && now.answer) return go('answer');
-  if (now.view === 'assisted' || (now.view === 'code' && now.purpose === 'activate')) return go('unknown');
-  if (now.view === 'rewards' || (now.view === 'code' && now.purpose === 'bonus')) { now.mode = 'earn'; go('pad'); return quoteSoon(); }
-  if (now.view === 'pad' && now.mode === 'points') { Object.assign(now, { whole: '', frac: null }); return go('rewards'); }
-  idle();
-}
-
-async function next() {
-  const { about, card } = now.answer;
-  if (now.resume && card) { now.resume = false; now.card = card; now.quote = null; go('pad'); return quoteSoon(); }
-  if (about.kind === 'activate' && card) return open(card);
-  idle();
+function assisted() {
+  const [operator, name] = [at('operator').value.trim(), at('first-name').value.trim()];
+  if (!operator) return at('operator').focus();
+  keep('operator', operator, localStorage);
+  write('activations', { card: now.card.card, assisted: true, operator, ...(name && { first_name: name }) }, { from: 'assisted' });
 }
 
 function idle() {
-  Object.assign(now, { card: null, second: null, answer: null, quote: null, whole: '', frac: null, mode: 'earn', resume: false });
+  Object.assign(now, ENTRY, { card: null, second: null });
   go('idle');
 }
 
-// answers ---------------------------------------------------------------------------------------------------------
+// answers
+
 function saved(done, about) {
-  now.answer = { ...done, about, good: true, fate: done.provisional ? 'provisional' : 'final' };
-  if (about.kind === 'reverse' && now.last && now.last.row.event_id === about.of) now.last.reversed = true;
-  if (about.kind === 'reverse') keep('last', now.last); else remember(now.answer);
-  if (done.card) now.card = done.card;
-  if (!now.resume) Object.assign(now, { whole: '', frac: null, quote: null });
-  clearTimeout(timers.soon);
-  if (done.provisional && now.status && now.status.line === 'up') {
-    now.answer.fate = 'saved';
-    const mine = now.answer;
-    timers.soon = setTimeout(() => { if (mine.fate === 'saved') { mine.fate = 'provisional'; draw(); } }, SOON_MS);
-  }
+  const undone = about.what === 'reversals';
+  const card = done.card?.card ? done.card : undone ? { ...done.card, card: now.last.card?.card } : now.card;
+  const soon = done.provisional && now.status?.line === 'up';
+  const mine = { ...done, card, about, good: true, points: done.decision.points, at: Date.now(), fate: soon ? 'saved' : done.provisional ? 'provisional' : 'final' };
+  if (undone) now.last.reversed = true; else now.last = mine;
+  keep('last', now.last);
+  Object.assign(now, ENTRY, { answer: mine, card });
   go('answer', 'yes');
+  if (soon) setTimeout(() => { if (mine.fate === 'saved') { mine.fate = 'provisional'; draw(); } }, SOON_MS);
+  settle();
   statusSoon();
 }
 
 function refused(problem, about) {
-  now.answer = { about, good: false, words: { sentence: problem.detail, ...problem.words }, card: now.card };
+  now.answer = { about, good: false, fate: 'no', card: now.card, words: { sentence: problem.detail || word('trouble.agent'), ...problem.words } };
   go('answer', 'no');
-}
-
-function remember(answer) {
-  const { row, decision, card, fate, about } = answer;
-  now.last = { row, points: decision.points, name: card && card.name, kind: about.kind, at: Date.now(), fate, reversed: false };
-  keep('last', now.last);
 }
 
 // A decision that this page did not ask for: the shop's own software did.
 function decided(done) {
-  statusSoon();
-  const known = [now.answer, now.last].some(one => one && one.row && one.row.event_id === done.row.event_id);
-  if (now.busy || known || !done.card) return;
+  const known = [now.answer, now.last].some(one => one?.row?.event_id === done.row.event_id);
   const free = now.view === 'idle' || (now.view === 'pad' && !now.whole && now.card.card === done.card.card);
-  if (free) saved(done, { kind: done.kind }); else remember({ ...done, about: { kind: done.kind }, fate: 'provisional' });
+  if (!now.busy && !known && free && done.card.card) saved(done, {});
 }
 
-async function settled(row) {
-  const fate = FINAL.includes(row.outcome) ? 'final' : row.outcome === 'adjusted' ? 'changed' : 'held';
-  if (now.last && now.last.row.event_id === row.event_id) {
-    now.last.fate = fate;
-    if (row.points != null) now.last.points = row.points;
-    keep('last', now.last);
+// The centre's word on what was answered here, from the journal: it is right after a reload or a lost event, too.
+async function settle() {
+  const open = [...new Set([now.answer, now.last])].filter(one => ['saved', 'provisional'].includes(one?.fate));
+  const rows = open.length ? (await ask('GET', 'journal?limit=50')).data : [];
+  for (const one of open) {
+    const row = Array.isArray(rows) && rows.find(row => row.event_id === one.row.event_id);
+    if (!row || row.outcome === 'pending') continue;
+    one.was = one.points;
+    one.points = row.points_counted ?? one.points;
+    one.fate = one.was !== one.points || row.outcome === 'adjusted' ? 'changed' : FINAL.includes(row.outcome) ? 'final' : 'held';
+    const card = one.card?.card && await ask('GET', path(one.card.card));
+    if (card?.ok) one.card = card.data;
+    draw();
+    if (one === now.answer && one.fate === 'changed') tell('look', shown('[data-heard]'));
   }
-  const mine = now.answer;
-  if (!mine || !mine.row || mine.row.event_id !== row.event_id) return draw();
-  const changed = row.points != null && row.points !== mine.decision.points;
-  Object.assign(mine, { fate: changed ? 'changed' : fate, was: mine.decision.points });
-  if (changed) { mine.decision = { ...mine.decision, points: row.points }; sound('look'); heard(`${word('yes.changed')}. ${row.points}`); }
-  const answer = mine.card && await ask('GET', `cards/${encodeURIComponent(mine.card.card)}`);
-  if (answer && answer.ok) mine.card = answer.data;
-  draw();
+  keep('last', now.last);
 }
 
-// showing ---------------------------------------------------------------------------------------------------------
-const FIRST = { idle: '[data-act=find]', pad: '#amount', code: '#code', assisted: '#operator', unknown: '[data-act=activate]', reverse: '[data-act=undo]', rewards: '#rewards button' };
+// showing
 
 function go(view, tone) {
-  Object.assign(now, { view, hint: '', eager: false });
-  if (WRITING.includes(view)) now.key = crypto.randomUUID(); // one key for each page that can write, made with the page
+  Object.assign(now, { view, hint: '', eager: false, key: crypto.randomUUID() }); // one key a page, made with the page
+  if (!['answer', 'reverse'].includes(view)) now.answer = null;
   keepEntry();
   draw();
   clearTimeout(timers.idle);
-  if (view === 'answer') timers.idle = setTimeout(idle, ANSWER_MS);
-  if (tone) { sound(tone); heard(spoken()); }
+  if (view === 'answer') later('idle', idle, ANSWER_MS);
+  if (tone) tell(tone, shown('[data-heard]'));
   const first = view === 'answer' ? (now.answer.good ? '#next' : '#correct') : FIRST[view] || '#work';
   document.querySelector(first)?.focus();
 }
 
-function hint(text, tone) {
+function hint(text) {
   now.hint = text;
   draw();
-  sound(tone);
-  heard(text);
+  tell('look', [{ textContent: text }]);
 }
 
-const heard = text => { at('heard').textContent = text; };
-const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const shape = (svg, name) => svg.firstElementChild.setAttribute('href', `#${name}`);
+function tell(name, nodes) {
+  put(at('heard'), nodes.map(node => node.textContent.trim()).filter(Boolean).join('. '));
+  sound(name);
+}
+
+const shape = (node, name) => node.querySelector('use').setAttribute('href', `#${name}`);
 const tone = (node, name) => ['yes', 'look', 'no'].forEach(one => node.classList.toggle(`tone-${one}`, one === name));
 
-function spoken() {
-  const { card, answer } = now;
-  if (now.view === 'answer') return `${verdict().text}. ${sentenceOf(answer.words)}`;
-  if (now.view !== 'pad') return at('work').querySelector('section:not([hidden]) .verdict')?.textContent.trim() || '';
-  const part = card.provisional ? `, ${counted('provisional', card.provisional)}` : '';
-  const held = card.balance === null ? word('balance.unknown') : `${amountOf(card.balance)} ${counted('points', card.balance)}${part}`;
-  return `${card.name || word('member')}, ${held}`;
-}
-
 function draw() {
-  if (!words.en || now.view === 'boot') return;
+  if (!now.view) return;
   document.documentElement.lang = now.lang;
   all('[data-w]').forEach(node => put(node, word(node.dataset.w)));
   all('[data-label]').forEach(node => node.setAttribute('aria-label', word(node.dataset.label)));
   all('[data-lang]').forEach(node => node.setAttribute('aria-pressed', node.dataset.lang === now.lang));
   all('[data-view]').forEach(node => { node.hidden = node.dataset.view !== now.view; });
-  all('[data-who]').forEach(who);
-  if (now.status) strip();
-  ({ idle: drawIdle, pad: drawPad, rewards: drawRewards, code: drawCode, unknown: drawUnknown, blocked: drawBlocked, answer: drawAnswer, reverse: drawReverse })[now.view]?.();
-  bar();
-  document.title = `Holdfast \u00b7 ${at('work').querySelector('section:not([hidden]) :is(h1,.name)')?.textContent.trim() || ''}`;
+  if (now.card) shown('[data-who]').forEach(drawWho);
+  if (now.status) drawStrip(now.status);
+  draws[now.view]?.();
+  drawBar();
+  document.title = `Holdfast \u00b7 ${shown(':is(h1,.name)')[0].textContent.trim()}`;
 }
 
-function strip() {
-  const { terminal, line, pending, oldest_pending_s: oldest, readers } = now.status;
-  const good = readers.filter(one => one.state === 'ready').length;
-  put(at('terminal'), terminal);
+function drawStrip({ outlet, line, pending, oldest_pending_s: oldest, readers }) {
   const state = now.agent ? line : 'agent';
   const [head, rest] = at('line').lastElementChild.children;
+  const since = line !== 'up' && oldest != null ? `, ${word('unsent.since', { t: age(oldest + (Date.now() - now.heardAt) / 1000) })}` : '';
+  put(at('outlet'), outlet);
   put(head, word(`line.${state}`));
-  const since = pending && line !== 'up' && oldest != null ? `, ${word('unsent.since', { t: age(oldest + (Date.now() - now.heardAt) / 1000) })}` : '';
-  put(rest, !now.agent ? '' : `, ${pending ? word('unsent.n', { n: amountOf(pending) }) + since : word('unsent.none')}`);
-  shape(at('line').querySelector('svg'), state === 'up' || state === 'down' ? `rope-${state}` : 'rope-unknown');
+  put(rest, now.agent ? `, ${pending ? word('unsent.n', { n: number(pending) }) + since : word('unsent.none')}` : '');
+  shape(at('line'), ['up', 'down'].includes(state) ? `rope-${state}` : 'rope-unknown');
   tone(at('line'), state === 'up' ? 'yes' : 'look');
-  const mute = readers.some(one => ['faulty', 'stopped'].includes(one.state));
-  put(at('reader').lastElementChild, readerWords(readers, good, mute));
-  shape(at('reader').querySelector('svg'), mute ? 'i-readerx' : 'i-reader');
-  tone(at('reader'), mute || !readers.length ? 'look' : 'yes');
-  at('strip').classList.toggle('look', state !== 'up' || mute);
+  put(at('reader').lastElementChild, readerWords(readers));
+  shape(at('reader'), readers.some(faulty) ? 'i-readerx' : 'i-reader');
+  tone(at('reader'), readers.some(faulty) ? 'look' : 'yes');
+  at('strip').classList.toggle('look', state !== 'up' || readers.some(faulty));
 }
 
-function readerWords(readers, good, mute) {
-  if (!readers.length) return word('reader.none');
-  if (good === readers.length) return counted('reader.ready', good);
+function readerWords(readers) {
+  const good = readers.filter(one => one.state === 'ready').length;
+  if (good && good === readers.length) return counted('reader.ready', good);
   if (good) return word('reader.some', { n: good, m: readers.length });
-  return word(mute ? 'reader.lost' : readers.every(one => one.state === 'paused') ? 'reader.paused' : 'reader.soon');
+  return word(`reader.${!readers.length ? 'none' : readers.some(faulty) ? 'lost' : readers[0].state === 'paused' ? 'paused' : 'soon'}`);
 }
 
-function who(place) {
+function drawWho(place) {
   const { card } = now;
-  if (place.closest('[hidden]') || !card) return;
   if (!place.firstElementChild) place.append(at('who').content.cloneNode(true));
-  all('[data-w]', place).forEach(node => put(node, word(node.dataset.w)));
-  const one = query => place.querySelector(query);
-  one('.tier').classList.toggle('gone', !card.tier);
-  put(one('.tier span'), words[now.lang][`tier.${card.tier}`] || card.tier || '');
-  put(one('.name'), card.name || word('member'));
-  put(one('.num span'), card.balance === null ? '?' : amountOf(card.balance));
-  put(one('.num small'), counted('points', card.balance ?? 0));
-  one('.rule').classList.toggle('dash', card.balance === null);
-  one('.swatch').classList.toggle('dash', card.provisional !== 0 || card.balance === null);
-  put(one('.parts span'), card.balance === null ? word('balance.unknown') : card.provisional ? counted('provisional', card.provisional) : word('final.all'));
+  const [tier, name, held, unit, parts, can, near] = all('[data-put]', place);
   const offer = now.offers.find(reward => reward.available);
-  one('.can').hidden = !offer;
-  if (offer) put(one('.can span span'), `${offer.name}, ${amountOf(offer.points)}`);
-  const near = ((now.view === 'pad' && now.quote && now.quote.words && now.quote.words.almost) || card.almost || [])[0];
-  one('.near').hidden = !near;
-  put(one('.near span span'), near || '');
+  const close = (now.quote?.words.almost || card.almost || [])[0];
+  const unsure = card.balance === null;
+  all('[data-w]', place).forEach(node => put(node, word(node.dataset.w)));
+  put(tier, words[now.lang][`tier.${card.tier}`] || card.tier || '');
+  put(name, nameOf(card));
+  put(held, unsure ? '?' : number(card.balance));
+  put(unit, counted('points', card.balance ?? 0));
+  put(parts, unsure ? word('balance.unknown') : card.provisional ? provisional(card.provisional) : word('final.all'));
+  put(can, offer ? `${offer.name}, ${number(offer.points)}` : '');
+  put(near, close || '');
+  all('.fact,.tier', place).forEach(node => node.classList.toggle('gone', !all('[data-put]', node)[0].textContent));
+  held.parentElement.classList.toggle('long', held.textContent.length > 5);
+  all('.rule', place)[0].classList.toggle('dash', unsure);
+  all('.swatch', place)[0].classList.toggle('dash', unsure || card.provisional !== 0);
 }
 
-function drawIdle() {
-  const { status } = now;
-  const lost = status && status.readers.find(one => ['faulty', 'stopped'].includes(one.state));
-  const news = [];
-  if (!now.agent) news.push(word('idle.agent'));
-  else if (status) {
-    if (lost) news.push(word('idle.around'), lost.text || '');
-    if (status.line === 'down') news.push(word('idle.carry_on'), word('idle.line_down'));
-    if (!news.length && status.findings.length) news.push(sentenceOf(status.findings[0].text));
-  }
-  at('news').hidden = !news.length;
-  at('news').previousElementSibling.hidden = news.length > 0;
-  put(at('news'), news.join(' '));
-  at('idle-rule').classList.toggle('dash', !now.agent || status?.line === 'down');
-  if (!now.last) return;
-  const { name, points, fate, reversed } = now.last;
-  const ending = reversed ? word('last.reversed') : word(`yes.${fate}`);
-  const time = new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' }).format(now.last.at);
-  put(at('last').lastElementChild.lastElementChild, `${name || word('member')} ${signed(points)}, ${time}. ${ending}`);
-  shape(at('last').querySelector('svg'), reversed ? 'i-undo' : fate === 'final' ? 'i-yes' : 'i-half');
-  tone(at('last').querySelector('svg'), fate === 'final' ? 'yes' : 'look');
-}
-
-function drawPad() {
-  const points = now.mode === 'points';
-  put(at('amount-label'), word(points ? 'amount.points' : 'amount'));
-  at('amount').value = points ? amountOf(minor()) : money(minor());
-  at('amount').classList.toggle('dim', minor() === 0);
-  put(at('currency'), points ? '' : now.status ? currency() : '');
-  const [top, number, bottom] = at('tall').children;
-  const [a, b, c] = tallWords();
-  put(top, a); put(number, b); put(bottom, c);
-  at('tall').setAttribute('aria-disabled', !b);
-  at('second').hidden = !now.second;
-  at('pad').inert = Boolean(now.second);
-  if (!now.second) return;
-  put(at('keep-name'), word('second.keep', { name: now.card.name || word('member') }));
-  put(at('change-name'), word('second.change', { name: now.second.known ? now.second.name || word('member') : word('second.unknown') }));
+function news() {
+  if (!now.agent) return word('idle.agent');
+  const lost = now.status?.readers.find(faulty);
+  const said = lost ? [word('idle.around'), PLUGS.includes(lost.code) ? word('idle.plug') : word('idle.technician', { code: lost.code || '' })] : [];
+  if (now.status?.line === 'down') said.push(word('idle.line_down'));
+  return said.join(' ');
 }
 
 function tallWords() {
   if (now.busy) return [word(now.slow ? 'pad.again' : 'pad.saving'), '', ''];
   if (minor() === 0) return [word(now.mode === 'points' ? 'pad.points' : 'pad.amount'), '', ''];
-  if (now.mode === 'points') return [word('pad.use'), amountOf(minor()), counted('points', minor())];
+  if (now.mode === 'points') return [word('pad.use'), number(minor()), counted('points', minor())];
   if (!now.quote) return [word('pad.wait'), '', ''];
-  if (!approved(now.quote)) return [sentenceOf(now.quote.words) || word('no'), '', ''];
-  const { points } = now.quote.decision;
-  return [word('pad.give'), amountOf(points), counted('points', points)];
-}
-
-function drawRewards() {
-  const list = at('rewards');
-  const held = document.activeElement?.dataset?.reward;
-  list.replaceChildren(...now.offers.map(rewardButton));
-  if (!now.offers.length) list.append(Object.assign(document.createElement('p'), { className: 'lead', textContent: word('rewards.none') }));
-  if (held) all('button', list).find(one => one.dataset.reward === held)?.focus();
+  if (!now.quote.good) return [now.quote.words.sentence, '', ''];
+  return [word('pad.give'), number(now.quote.points), counted('points', now.quote.points)];
 }
 
 function rewardButton(reward) {
-  const make = (tag, text, name = '') => Object.assign(document.createElement(tag), { textContent: text, className: name });
+  const short = reward.points - (now.card.balance ?? 0);
+  const why = reward.needs_line ? 'rewards.needs_line' : reward.available ? '' : short > 0 ? 'rewards.short' : 'rewards.not_now';
   const button = make('button', '', 'edge');
   const label = make('span', reward.name);
-  if (!reward.available && sentenceOf(reward.words)) label.append(make('small', sentenceOf(reward.words)));
-  button.append(label, make('span', amountOf(reward.points), 'r'));
+  if (why) label.append(make('small', word(why, { n: number(short) })));
+  button.append(label, make('span', number(reward.points), 'r'));
   button.dataset.reward = reward.id;
-  if (reward.available && !now.busy) button.dataset.act = 'reward'; else button.setAttribute('aria-disabled', 'true');
+  button.dataset.act = 'reward';
+  button.setAttribute('aria-disabled', !reward.available || now.busy);
   return button;
 }
 
-function drawCode() {
-  put(at('code-title'), word(`code.${now.purpose}`));
-  put(at('code-help'), now.busy ? word('pad.saving') : word(now.purpose === 'find' ? 'code.find_help' : 'code.activate_help'));
-  put(at('code-label'), word(now.purpose === 'find' ? 'code.number' : 'code.label'));
-  put(at('code-go'), word(`code.go_${now.purpose}`));
-  at('code-alike').hidden = now.purpose === 'find';
-}
+const draws = {
+  idle() {
+    const text = news();
+    put(at('news'), text);
+    at('news').hidden = !text;
+    at('lead').hidden = Boolean(text);
+    at('idle-rule').classList.toggle('dash', !now.agent || now.status?.line === 'down');
+    if (!now.last) return;
+    const { card, points, fate, reversed, at: when } = now.last;
+    const time = new Intl.DateTimeFormat(LOCALES[now.lang], { hour: '2-digit', minute: '2-digit' }).format(when);
+    put(at('last').lastElementChild.lastElementChild, `${nameOf(card)} ${signed(points)}, ${time}. ${word(reversed ? 'last.reversed' : `yes.${fate}`)}`);
+    shape(at('last'), reversed ? 'i-undo' : SHAPES[fate] || 'i-half');
+    tone(at('last').firstElementChild, fate === 'final' ? 'yes' : 'look');
+  },
+  pad() {
+    const points = now.mode === 'points';
+    const said = tallWords();
+    put(at('amount-label'), word(points ? 'amount.points' : 'amount'));
+    at('amount').value = points ? number(minor()) : money(minor());
+    put(at('currency'), points ? '' : currency());
+    [...at('tall').children].forEach((node, i) => put(node, said[i]));
+    at('tall').setAttribute('aria-disabled', !said[1]);
+    at('second').hidden = !now.second;
+    at('pad').inert = Boolean(now.second);
+    if (!now.second) return;
+    put(at('keep-name'), word('second.keep', { name: nameOf(now.card) }));
+    put(at('change-name'), word('second.change', { name: now.second.known ? nameOf(now.second) : word('second.unknown') }));
+  },
+  rewards() {
+    const held = document.activeElement.dataset.reward;
+    at('rewards').replaceChildren(...now.offers.map(rewardButton));
+    if (!now.offers.length) at('rewards').append(make('p', word('rewards.none'), 'lead'));
+    all('#rewards button').find(one => one.dataset.reward === held)?.focus();
+  },
+  code() {
+    const finding = now.purpose === 'find';
+    put(at('code-title'), word(`code.${now.purpose}`));
+    put(at('code-help'), word(now.busy ? 'pad.saving' : finding ? 'code.find_help' : 'code.help'));
+    put(at('code-label'), word(finding ? 'code.number' : 'code.label'));
+    put(at('code-go'), word(`code.go_${now.purpose}`));
+    at('code-alike').hidden = finding;
+  },
+  unknown() { at('unknown-line').hidden = now.status?.line === 'up'; },
+  blocked() {
+    put(at('blocked-name'), now.card.name || '');
+    put(at('blocked-body'), word(`${now.card.status}.body`));
+  },
+  answer() {
+    const { good, fate, points, card, about, words: said, was, replayed } = now.answer;
+    const head = at('verdict');
+    const swapped = fate === 'changed' && was !== points;
+    const values = good ? { n: signed(points), m: signed(was ?? points) } : {};
+    shape(head, SHAPES[fate] || 'i-half');
+    put(head.lastElementChild, good ? word(`yes.${fate}`) : said.verdict || word('no'));
+    tone(head, good ? (['final', 'saved'].includes(fate) ? 'yes' : 'look') : 'no');
+    head.closest('section').classList.toggle('declined', !good);
+    put(at('sentence'), swapped ? word('sentence.changed', values) : said.sentence);
+    put(at('whose'), [card?.name, about.amount && `${money(about.amount)} ${currency()}`].filter(Boolean).join(', '));
+    at('lines').replaceChildren(...((good ? said.lines : said.almost) || []).map(text => make('li', text)));
+    put(at('answer-note'), word(`note.${replayed && fate !== 'changed' ? 'replayed' : fate}`, values));
+    if (!good) return;
+    at('number').parentElement.hidden = !points;
+    put(at('number'), signed(points));
+    put(at('was'), swapped ? signed(was) : '');
+    put(at('unit'), counted('points', points));
+    at('rule').className = `rule ${fate === 'final' ? '' : fate === 'saved' ? 'dash soon' : 'dash'}`;
+    put(at('after'), card?.balance == null ? '' : `${word('balance')} ${number(card.balance)}${card.provisional ? `, ${provisional(card.provisional)}` : ''}`);
+  },
+  reverse() {
+    put(at('undo-number'), signed(now.last.points));
+    put(at('undo-unit'), counted('points', now.last.points));
+    put(at('undo-whose'), nameOf(now.last.card));
+  },
+};
 
-function drawUnknown() {
-  at('unknown-line').hidden = now.status?.line === 'up';
-}
-
-function drawBlocked() {
-  put(at('blocked-name'), now.card.name || '');
-  put(at('blocked-body'), word(`${now.card.status}.body`));
-}
-
-function verdict() {
-  const { good, fate, words: said } = now.answer;
-  if (!good) return { text: said.verdict || word('no'), shape: 'i-no', tone: 'no' };
-  const tones = { final: 'yes', saved: 'yes' };
-  return { text: word(`yes.${fate}`), shape: fate === 'final' ? 'i-yes' : fate === 'changed' || fate === 'held' ? 'i-look' : 'i-half', tone: tones[fate] || 'look' };
-}
-
-function drawAnswer() {
-  const { good, fate, decision, card, about, words: said, was, replayed } = now.answer;
-  const head = verdict();
-  shape(at('verdict').querySelector('svg'), head.shape);
-  put(at('verdict').lastElementChild, head.text);
-  tone(at('verdict'), head.tone);
-  at('sum').hidden = !good;
-  const lines = good ? said.lines || [] : said.almost || [];
-  if (good) drawSum(decision.points, fate, card, was);
-  put(at('sentence'), sentenceOf(said) || (about.kind === 'reverse' ? word('sentence.reversed') : ''));
-  put(at('whose'), [card?.name, about.amount != null && now.status ? `${money(about.amount)} ${currency()}` : ''].filter(Boolean).join(', '));
-  at('lines').replaceChildren(...lines.map(text => Object.assign(document.createElement('li'), { textContent: text })));
-  const note = !good ? 'no' : replayed ? 'replayed' : fate;
-  put(at('answer-note'), word(`note.${note}`, { n: good ? signed(decision.points) : '', m: was != null ? signed(was) : '' }));
-}
-
-function drawSum(points, fate, card, was) {
-  at('number').parentElement.hidden = points === 0;
-  put(at('number'), signed(points));
-  put(at('was'), fate === 'changed' && was !== points ? signed(was) : '');
-  put(at('unit'), counted('points', points));
-  at('rule').className = `rule${fate === 'final' ? '' : fate === 'saved' ? ' dash soon' : ' dash'}`;
-  const known = card && card.balance != null;
-  put(at('after'), known ? `${word('balance')} ${amountOf(card.balance)}${card.provisional ? `, ${counted('provisional', card.provisional)}` : ''}` : '');
-}
-
-function drawReverse() {
-  put(at('undo-number'), signed(now.last.points));
-  put(at('undo-unit'), counted('points', now.last.points));
-  put(at('undo-whose'), now.last.name || word('member'));
-}
-
-function bar() {
+function drawBar() {
   const { answer, last } = now;
   const may = {
-    last, 'reverse-last': last && !last.reversed,
-    'reverse-this': answer?.good && answer.about.kind !== 'reverse' && last && !last.reversed && answer.row?.event_id === last.row.event_id,
-    'answer-rewards': answer && answer.about.kind !== 'reverse' && now.card?.known, correct: answer && !answer.good,
+    last, 'reverse-last': last && !last.reversed, bonus: !now.whole && now.mode === 'earn',
+    'reverse-this': answer && answer === last && !last.reversed, 'answer-rewards': answer?.good && now.card?.known && answer.about.what !== 'reversals',
+    correct: answer && !answer.good, 'or-tap': answer?.good && !now.hint,
   };
+  all('[data-hint]').forEach(node => { put(node, now.hint); node.hidden = !now.hint; });
   all('[data-on]').forEach(node => {
-    node.hidden = !node.dataset.on.split(' ').includes(now.view) || (node.id in may && !may[node.id]) || ('hint' in node.dataset && !now.hint);
+    node.hidden = !node.dataset.on.split(' ').includes(now.view) || (node.id in may && !may[node.id]) || (node.id === 'bar-hint' && !now.hint);
   });
-  all('[data-hint]').forEach(node => { put(node, now.hint); if (!node.dataset.on) node.hidden = !now.hint; });
-  all('.note.push').forEach(node => { if (now.hint || (answer && !answer.good)) node.hidden = true; });
+  at('next').className = answer?.good === false ? 'edge next' : 'main next';
 }
 
-// sound, keys, language -------------------------------------------------------------------------------------------
-let audio = null;
+// sound, keys, language
+
 function sound(name) {
   audio ??= new AudioContext();
-  if (audio.state !== 'running') return void audio.resume();
-  for (const [pitch, delay, length] of SOUNDS[name]) {
-    const [source, level] = [audio.createOscillator(), audio.createGain()];
+  volume ??= new GainNode(audio, { gain: 0.2 });
+  volume.connect(audio.destination);
+  for (const [frequency, delay, length] of SOUNDS[name]) {
+    const source = new OscillatorNode(audio, { frequency });
     const start = audio.currentTime + delay / 1000;
-    level.gain.value = 0.2;
-    source.frequency.value = pitch;
-    source.connect(level).connect(audio.destination);
+    source.connect(volume);
     source.start(start);
     source.stop(start + length / 1000);
   }
 }
 
 function speak(lang) {
+  keep('language', lang, localStorage);
   now.lang = lang;
-  try { localStorage.setItem('language', lang); } catch { /* then it is the terminal's language again next time */ }
-  draw();
   readStatus();
-  if (now.card && now.view !== 'answer') readOffers();
-  now.quote = null;
-  quoteSoon();
 }
 
 function clicked(event) {
   const button = event.target.closest('button');
   if (!button) return;
-  if (performance.now() < now.deafUntil) return event.preventDefault();
-  if (button.dataset.lang) return speak(button.dataset.lang);
-  if (button.dataset.key) return press(button.dataset.key);
-  if (button.dataset.act && (button.id === 'tall' || button.getAttribute('aria-disabled') !== 'true')) acts[button.dataset.act](button);
+  if (now.busy || performance.now() < now.deafUntil) event.preventDefault();
+  else if (button.dataset.lang) speak(button.dataset.lang);
+  else if (button.dataset.key) press(button.dataset.key);
+  else if (button.dataset.act && button.ariaDisabled !== 'true') acts[button.dataset.act](button);
 }
-
-const KEYS = {
-  Escape: back,
-  F2: () => { if (now.view === 'pad') acts.bonus(); else if (now.view === 'unknown') acts.activate(); else if (now.view === 'idle') acts.find(); },
-  F3: () => { if (now.view === 'pad') acts.rewards(); },
-  F8: () => { if (['idle', 'answer'].includes(now.view)) acts.reverse(); },
-};
 
 function keyed(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const { key } = event;
   const pad = now.view === 'pad' && !now.second;
-  const onButton = document.activeElement?.tagName === 'BUTTON';
-  if (KEYS[event.key]) { event.preventDefault(); if (!now.busy && performance.now() >= now.deafUntil) KEYS[event.key](); }
-  else if (pad && /^[0-9.,]$|^Backspace$/.test(event.key)) { event.preventDefault(); press(event.key); }
-  else if (pad && event.key === 'Enter' && !onButton) { event.preventDefault(); if (!event.repeat) give(); }
-  else if (pad && event.key.startsWith('Arrow')) { event.preventDefault(); step(event.key); }
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (KEYS[key]) document.querySelector(`.bar ${KEYS[key]}:not([hidden])`)?.click();
+  else if (pad && /^([0-9.,]|Backspace)$/.test(key)) press(key);
+  else if (pad && key === 'Enter' && document.activeElement.tagName !== 'BUTTON') { if (!event.repeat) acts.give(); }
+  else return;
+  event.preventDefault();
 }
 
-// Arrows walk the keys; the pad is three wide.
-function step(key) {
-  const keys = all('.key', at('pad'));
-  const here = keys.indexOf(document.activeElement);
-  const there = here < 0 ? 0 : here + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -3, ArrowDown: 3 }[key];
-  keys[there]?.focus();
-}
-
-async function start() {
-  words = await (await fetch('/static/words.json')).json();
-  let chosen = null;
-  try { chosen = localStorage.getItem('language'); } catch { /* see speak() */ }
-  await readStatus();
-  now.lang = LOCALES[chosen] ? chosen : now.status && LOCALES[now.status.language] ? now.status.language : 'en';
-  document.addEventListener('click', clicked);
-  document.addEventListener('keydown', keyed);
-  at('code-form').addEventListener('submit', enterCode);
-  at('assisted-form').addEventListener('submit', enterAssisted);
-  now.last = kept('last');
-  await takeUp(kept('sending'), kept('entry'));
-  setInterval(readStatus, 30000);
-  listen();
-}
-
-// After a reload: a write that was under way is asked again under its key; an entry stands as it was typed.
+// After a reload an entry stands as it was typed, and a write that was under way is asked again under its key.
 async function takeUp(sending, entry) {
   idle();
-  const id = sending ? sending.body.card : entry && entry.card;
-  const answer = id && await ask('GET', `cards/${encodeURIComponent(id)}`);
-  if (entry && answer && answer.ok && answer.data.known) {
-    open(answer.data);
-    Object.assign(now, { mode: entry.mode, whole: entry.whole, frac: entry.frac, key: entry.key });
+  const id = sending?.body.card || entry?.card;
+  const answer = id && await ask('GET', path(id));
+  if (answer?.ok) open(answer.data);
+  if (now.view === 'pad' && entry) {
+    Object.assign(now, entry, { card: answer.data });
     keepEntry();
     draw();
     quoteSoon();
   }
-  if (sending) write(sending.path, sending.body, sending.about, sending.key);
+  if (sending) write(sending.what, sending.body, sending.about, sending.key);
+}
+
+async function start() {
+  words = await (await fetch('/static/words.json')).json();
+  const chosen = kept('language', localStorage);
+  await readStatus();
+  now.lang = chosen || now.status?.language || 'en';
+  now.last = kept('last');
+  document.addEventListener('click', clicked);
+  document.addEventListener('keydown', keyed);
+  const submit = (id, act) => at(id).addEventListener('submit', event => { event.preventDefault(); act(); });
+  submit('code-form', () => { const text = at('code').value.trim(); if (text) codes[now.purpose](text); });
+  submit('assisted-form', assisted);
+  await takeUp(kept('sending'), kept('entry'));
+  setInterval(readStatus, 30000);
+  listen();
 }
 
 start();
