@@ -167,6 +167,7 @@ class Agent:
         """Starts the children and the regular work."""
         options = {
             "data_dir": str(self.config.data_dir),
+            "server_url": self.config.server.url,
             "automatic": self.config.sync.automatic,
             "interval_s": self.config.sync.interval_s,
             "ca_file": self.config.server.ca_file,
@@ -248,7 +249,7 @@ class Agent:
                 reader.state = msgspec.structs.replace(running, last_reading_at=now)
                 self._read(reader, said)
             case driver_lines.Removed():
-                self._debounce.removed(said.scope)
+                self._debounce.removed(f"{scope}/{said.scope}")
                 self.hub.publish("removed", {"reader": scope})
             case _:
                 pass

@@ -111,7 +111,7 @@ def sync_alone(config: Config) -> lines.Synced:
                 till.open_branch(said.epoch, Head(said.parent_seq, RowHash(bytes.fromhex(said.parent_hash))))
 
         snapshot = Snapshot.open_or_create(config.data_dir)
-        client = Client(till.identity, connect(till.identity.server_url, config.server.ca_file), clocks.wall_ms)
+        client = Client(till.identity, connect(config.server.url, config.server.ca_file), clocks.wall_ms)
         exchanger = Exchanger(
             identity=till.identity,
             journal=JournalReader.open(config.data_dir),

@@ -15,7 +15,7 @@ from loyalty import codes as signed_codes
 from loyalty import record, rows, typed
 from loyalty.answer import Approved, Declined
 from loyalty.calendar import moment
-from loyalty.cose import CoseError, verify1
+from loyalty.cose import DOCUMENT_MAX_BYTES, CoseError, verify1
 from loyalty.decide import decide
 from loyalty.facts import Allowance, CodeFacts, Facts, OwnRow
 from loyalty.ids import NO_GENERATION, AccountId, AllowanceId, CardToken, EventId
@@ -458,10 +458,13 @@ class Till:
         if version not in self._programmes:
             signed = snapshot.programme(version)
             try:
-                self._programmes[version] = parse(verify1(signed, self._programme_keys)) if signed else None
+                self._programmes[version] = self._read(signed) if signed else None
             except (CoseError, ProgrammeError):
                 self._programmes[version] = None
         return self._programmes[version]
+
+    def _read(self, signed: bytes) -> Programme:
+        return parse(verify1(signed, self._programme_keys, max_bytes=DOCUMENT_MAX_BYTES))
 
     def _view(self, case: _Case) -> View:
         token = case.token or CardToken(b"")

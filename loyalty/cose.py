@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAX_BYTES = 1024  # several times the longest code; whatever is longer is not looked into
+DOCUMENT_MAX_BYTES = 1024 * 1024 + 256  # a programme's document of 1 MiB, signed
 MAX_DEPTH = 4
 KID_BYTES_MAX = 32
 
@@ -53,19 +54,19 @@ class _Parts(NamedTuple):
     signature: bytes
 
 
-def sign1(payload: bytes, key: Ed25519PrivateKey, kid: bytes) -> bytes:
-    """The tagged message, at most 1024 bytes. Same input, same bytes. Raises ValueError on a size."""
+def sign1(payload: bytes, key: Ed25519PrivateKey, kid: bytes, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The tagged message, at most `max_bytes`. Same input, same bytes. Raises ValueError on a size."""
     if not 1 <= len(kid) <= KID_BYTES_MAX:
         raise ValueError(f"a key id has 1 to {KID_BYTES_MAX} bytes, not {len(kid)}")
     message = _assemble(_Parts(kid, payload, key.sign(to_be_signed(_protected(kid), payload))))
-    if len(message) > MAX_BYTES:
-        raise ValueError(f"the signed message would have {len(message)} bytes; readers take at most {MAX_BYTES}")
+    if len(message) > max_bytes:
+        raise ValueError(f"the signed message would have {len(message)} bytes; readers take at most {max_bytes}")
     return message
 
 
-def verify1(message: bytes, keys: Mapping[bytes, Ed25519PublicKey]) -> bytes:
+def verify1(message: bytes, keys: Mapping[bytes, Ed25519PublicKey], *, max_bytes: int = MAX_BYTES) -> bytes:
     """The payload, once its signature holds. Raises MalformedError, UnknownKeyError or BadSignatureError."""
-    parts = _parts(message)
+    parts = _parts(message, max_bytes)
     key = keys.get(parts.kid)
     if key is None:
         raise UnknownKeyError(f"signed with key {parts.kid.hex()}, which is not among the {len(keys)} known")
@@ -78,7 +79,7 @@ def verify1(message: bytes, keys: Mapping[bytes, Ed25519PublicKey]) -> bytes:
 
 def key_id(message: bytes) -> bytes:
     """The key id that a message names, not verified. Raises MalformedError."""
-    return _parts(message).kid
+    return _parts(message, MAX_BYTES).kid
 
 
 def to_be_signed(protected: bytes, payload: bytes) -> bytes:
@@ -86,14 +87,14 @@ def to_be_signed(protected: bytes, payload: bytes) -> bytes:
     return encode_plain(["Signature1", protected, b"", payload])
 
 
-def decode_plain(data: bytes) -> object:
-    """One CBOR item without tags, indefinite lengths or doubled keys, at most 1024 bytes and 4 levels deep.
+def decode_plain(data: bytes, max_bytes: int = MAX_BYTES) -> object:
+    """One CBOR item without tags, indefinite lengths or doubled keys, at most `max_bytes` and 4 levels deep.
 
     Tags are refused because the decoder would build dates, regular expressions and cycles from a stranger's bytes.
     Raises MalformedError.
     """
-    if len(data) > MAX_BYTES:
-        raise MalformedError(f"{len(data)} bytes; at most {MAX_BYTES} are read")
+    if len(data) > max_bytes:
+        raise MalformedError(f"{len(data)} bytes; at most {max_bytes} are read")
     source = io.BytesIO(data)
     try:
         item: object = cbor2.CBORDecoder(
@@ -134,10 +135,10 @@ def _assemble(parts: _Parts) -> bytes:
     return _TAG_SIGN1 + encode_plain([_protected(parts.kid), {}, parts.payload, parts.signature])
 
 
-def _parts(message: bytes) -> _Parts:
+def _parts(message: bytes, max_bytes: int) -> _Parts:
     if not message.startswith(_TAG_SIGN1):
         raise MalformedError("not a tagged COSE_Sign1")
-    match decode_plain(message[1:]):
+    match decode_plain(message[1:], max_bytes):
         case [bytes(protected), _, bytes(payload), bytes(signature)]:
             parts = _Parts(_read_kid(protected), payload, signature)
         case _:

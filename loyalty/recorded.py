@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-import msgspec
+from msgspec import structs
 from msgspec.structs import replace
 
 from loyalty import record
@@ -37,9 +37,9 @@ def entry(seq: int, data: bytes) -> Entry | None:
     detail = kinds.read_detail(body)
     if not isinstance(detail, _DECIDED):
         return None
-    answer = approved_of(detail)
-    if detail.answer.pricing is not None:
-        answer = replace(answer, pricing=msgspec.msgpack.decode(detail.answer.pricing, type=Pricing))
+    answer, priced = approved_of(detail), detail.answer.pricing
+    if priced is not None:
+        answer = replace(answer, pricing=Pricing(**structs.asdict(priced)))
     return record.entry(answer, request_of(body, detail), as_of=seq)
 
 
@@ -152,7 +152,7 @@ def answered(answer: Approved) -> kinds.Answered:
         lots=answer.lots,
         flags=answer.flags,
         effects=answer.effects,
-        pricing=msgspec.Raw(msgspec.msgpack.encode(answer.pricing)) if answer.pricing is not None else None,
+        pricing=kinds.Priced(**structs.asdict(answer.pricing)) if answer.pricing is not None else None,
     )
 
 

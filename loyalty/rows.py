@@ -113,6 +113,18 @@ class Counted(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     codes: tuple[str, ...] = ()
 
 
+class Priced(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """How a purchase was priced: all that a later return needs besides its lines."""
+
+    purchase: bool
+    capped: bool
+    tier: str | None
+    fired: tuple[str, ...]
+    referral: bool
+    spend_before: dict[str, int]
+    day_room: int | None
+
+
 class Answered(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What the till decided, as said to the cashier."""
 
@@ -122,7 +134,7 @@ class Answered(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     lots: tuple[tuple[str | None, int], ...] = ()
     flags: tuple[str, ...] = ()
     effects: tuple[tuple[str | int | None, ...], ...] = ()
-    pricing: msgspec.Raw | None = None  # msgpack map, as loyalty.facts.Pricing
+    pricing: Priced | None = None
 
 
 class Approved(msgspec.Struct, array_like=True, frozen=True, kw_only=True):

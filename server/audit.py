@@ -132,9 +132,11 @@ def _chain(tx: sa.Connection, terminal: TerminalId, epoch: int, root: RowHash) -
 def _sums(tx: sa.Connection) -> list[str]:
     a, p, lot = schema.accounts.c, schema.postings.c, schema.lots.c
     posted = dict(
-        tx.execute(sa.select(p.account, sa.func.sum(p.points)).where(p.ledger == "member").group_by(p.account)).tuples()
+        tx.execute(sa.select(p.account, sa.func.sum(p.points)).where(p.ledger == "member").group_by(p.account))
+        .tuples()
+        .all()
     )
-    in_lots = dict(tx.execute(sa.select(lot.account, sa.func.sum(lot.remaining)).group_by(lot.account)).tuples())
+    in_lots = dict(tx.execute(sa.select(lot.account, sa.func.sum(lot.remaining)).group_by(lot.account)).tuples().all())
     faults: list[str] = []
     for account in tx.execute(sa.select(a.id, a.no, a.balance).where(a.alias_of.is_(None))).all():
         loaded = accounts.load(tx, account.id)

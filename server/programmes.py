@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from loyalty.cose import sign1
+from loyalty.cose import DOCUMENT_MAX_BYTES, sign1
 from loyalty.programme import Mistake, Programme, ProgrammeError, parse
 from server import feed, store
 from server.keys import Keys
@@ -31,7 +31,7 @@ def load(tx: sa.Connection, document: bytes, keys: Keys, now_ms: int) -> Program
             ]
         )
     kid, key = keys.current("programme")
-    signed = sign1(document, key, cose_kid(kid))
+    signed = sign1(document, key, cose_kid(kid), max_bytes=DOCUMENT_MAX_BYTES)
     tx.execute(
         programmes.insert().values(version=programme.version, document=document, signed=signed, loaded_ms=now_ms)
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import secrets
 import sqlite3
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from litestar import Controller, Litestar, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.exceptions.responses import create_exception_response
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
@@ -127,7 +130,7 @@ class Sync(Controller):
     async def hello(self, request: Http) -> Response[bytes]:
         """Signed and without authentication: a terminal can tell the centre from a portal."""
         desk = _desk(request)
-        nonce = request.headers.get(NONCE_HEADER) or request.query_params.get("nonce", "")
+        nonce = request.headers.get(NONCE_HEADER) or str(request.query_params.get("nonce", ""))
         return await _answered(desk, nonce[:128], desk.hello)
 
 
@@ -149,6 +152,7 @@ def office(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) 
     """The back office shows the token of the centre's key file."""
     given = connection.headers.get("authorization", "")
     token = connection.app.state.desk.keys.back_office_token
+    given = given if isinstance(given, str) else ""
     if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
         raise NotAuthorizedException("Show the token of keys.json: Authorization: Bearer TOKEN")
 
@@ -173,6 +177,22 @@ class BackOffice(Controller):
         with _desk(request).store.reading() as tx:
             found = tx.execute(sa.select(a.id, a.no, a.name, a.balance).where(a.alias_of.is_(None)).order_by(a.no))
             return [{"account": r.id.hex(), "no": r.no, "name": r.name, "balance": r.balance} for r in found]
+
+    @get("/aliases", sync_to_thread=True)
+    def aliases(self, request: Http) -> dict[str, str]:
+        """Accounts that count to another, since their card was activated twice."""
+        a = schema.accounts.c
+        with _desk(request).store.reading() as tx:
+            found = tx.execute(sa.select(a.id, a.alias_of).where(a.alias_of.is_not(None)))
+            return {r.id.hex(): r.alias_of.hex() for r in found}
+
+    @get("/codes-used", sync_to_thread=True)
+    def codes_used(self, request: Http) -> list[dict[str, Any]]:
+        """Which codes of which batch were used, and by which event."""
+        c = schema.codes.c
+        with _desk(request).store.reading() as tx:
+            found = tx.execute(sa.select(c.batch, c.serial, c.used_by).where(c.state == "used").limit(10_000))
+            return [{"batch": r.batch, "code": r.serial, "event_id": r.used_by.hex()} for r in found]
 
     @get("/outcomes", sync_to_thread=True)
     def outcomes(self, request: Http) -> dict[str, int]:
@@ -201,6 +221,12 @@ class BackOffice(Controller):
                 }
                 for n in found
             ]
+
+
+def _bug(_: Http, error: Exception) -> Response[dict[str, object]]:
+    """What nobody expected: the trace goes to the log. Unsigned, so a terminal keeps everything and tries again."""
+    traceback.print_exception(error, file=sys.stderr)
+    return Response({"status": 500, "code": "centre.failed", "detail": type(error).__name__}, status_code=500)
 
 
 @get("/.well-known/holdfast", include_in_schema=False, media_type="text/plain")
@@ -241,6 +267,7 @@ def app(store_: Store, keys: Keys, now_ms: Callable[[], int] = wall_ms) -> Lites
     return Litestar(
         route_handlers=[Sync, BackOffice, well_known, healthz, metrics],
         state=State({"desk": Desk(store_, keys, now_ms)}),
+        exception_handlers={Exception: _bug, HTTPException: create_exception_response},
         request_max_body_size=messages.MAX_WIRE_BYTES,
         openapi_config=OpenAPIConfig(title="Holdfast centre", version="1", path="/api/v1/docs"),
     )

@@ -70,8 +70,8 @@ class Problem(msgspec.Struct, kw_only=True):
 
 
 def connect(server_url: str, ca_file: str | None = None) -> httpx.Client:
-    """An HTTP client; TLS is verified against the system's authorities, or those of a private CA file."""
-    verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+    """An HTTP client; TLS is verified against the system's authorities, or those of a private CA's file."""
+    verify = ssl.create_default_context(cafile=ca_file)
     timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     return httpx.Client(base_url=server_url.rstrip("/"), verify=verify, timeout=timeout, follow_redirects=False)
 

@@ -20,7 +20,6 @@ class Identity(msgspec.Struct, kw_only=True, frozen=True):
     terminal: TerminalId
     enrolment: bytes
     outlet: str
-    server_url: str
     private_key: bytes  # Ed25519, raw
     centre_keys: dict[str, bytes]  # kid: Ed25519 public key, raw. Kids begin with their purpose: answer-, grant-, ...
     token_key: bytes

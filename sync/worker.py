@@ -31,6 +31,7 @@ class Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What the agent tells its worker."""
 
     data_dir: str
+    server_url: str
     automatic: bool = True
     interval_s: float = 900.0
     ca_file: str | None = None
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
         say(lines.Trouble(code=getattr(error, "code", "sync.not_ready"), text=str(error)))
         return 3
     boot = clocks.boot_id()
-    client = Client(who, connect(who.server_url, options.ca_file), clocks.wall_ms)
+    client = Client(who, connect(options.server_url, options.ca_file), clocks.wall_ms)
     exchanger = Exchanger(
         identity=who,
         journal=journal,

@@ -6,6 +6,8 @@ Callers on the UNIX socket are let in by its file's mode; on TCP they show a POS
 from __future__ import annotations
 
 import asyncio
+import sys
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -292,6 +294,12 @@ def _http_problem(request: Http, error: HTTPException) -> Response[Any]:
     return _problem(error.status_code, f"http.{error.status_code}", error.detail)
 
 
+def _bug(request: Http, error: Exception) -> Response[Any]:
+    """What nobody expected: the trace goes to the log, the caller hears that nothing more is known."""
+    traceback.print_exception(error, file=sys.stderr)
+    return _problem(500, "agent.failed", f"A fault of the software: {type(error).__name__}.")
+
+
 @get("/healthz", include_in_schema=False)
 async def healthz() -> dict[str, str]:
     """200 while the agent's loop turns."""
@@ -327,7 +335,7 @@ def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
     return Litestar(
         route_handlers=[LocalApi, healthz, metrics, *pages],
         state=state,
-        exception_handlers={HTTPException: _http_problem},
+        exception_handlers={HTTPException: _http_problem, Exception: _bug},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig(title="Holdfast terminal", version="1", path="/api/v1/docs"),
     )
