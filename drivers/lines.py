@@ -33,7 +33,7 @@ class Hello(msgspec.Struct, tag_field="type", tag="hello", kw_only=True, omit_de
 
 
 class NdefRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One NDEF record (NFC Forum NDEF 1.0): `kind` uri, text or the record's type name; `text` for uri and text only."""
+    """One NDEF record (NFC Forum NDEF 1.0): `kind` uri, text or the record's type; `text` for uri and text only."""
 
     kind: str
     text: str | None = None

@@ -18,9 +18,9 @@ TOKEN_BYTES = 9
 
 
 def card_token(scheme: str, value: str, key: bytes, key_id: int) -> CardToken:
-    """What a card says of itself, hashed: HMAC-SHA-256 (RFC 2104) under the fleet's key, cut to 64 bits, key id before it.
+    """What a card says of itself, hashed: HMAC-SHA-256 (RFC 2104) under the fleet's key, cut to 64 bits after a key id.
 
-    Two of a million cards share 64 bits with a probability of 3e-8; the key keeps a stolen list from being guessed back.
+    Two of a million cards share 64 bits with a probability of 3e-8; the key keeps a stolen list from being guessed.
     """
     digest = hmac.new(key, f"hft1:{scheme}:{value}".encode(), hashlib.sha256).digest()
     return CardToken(bytes([key_id]) + digest[:8])
