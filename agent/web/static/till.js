@@ -2,31 +2,27 @@
 'use strict';
 
 const AGAIN_MS = 1000; // between two tries while the agent starts again
-const QUOTE_AFTER_MS = 120; // a pause in typing that is worth a quote
+const QUOTE_AFTER_MS = 120; // a pause in typing worth a quote
 const DEAF_MS = 400; // the second half of a double press must not dismiss an answer
 const ANSWER_MS = 60000; // then the page is idle again
-const SOON_MS = 2000; // with the line up, how long the centre is awaited before we say "provisional"
 const LOCALES = { en: 'en-IE', fr: 'fr-FR', it: 'it-IT' };
-const FINAL = ['applied', 'duplicate', 'merged'];
-const PLUGS = ['reader.gone', 'reader.not_present', 'reader.mute', 'reader.busy', 'camera.absent', 'camera.frozen'];
+const FINAL = ['applied', 'duplicate', 'merged', 'adjusted'];
+const FOR_TECHNICIAN = /library|service|permit|options|refused/; // no pulled plug mends these readers
+const SETTLED = ['final', 'changed'];
 const SHAPES = { final: 'i-yes', changed: 'i-look', held: 'i-look', no: 'i-no' };
-const FIRST = { idle: '[data-act=find]', pad: '#amount', code: '#code', assisted: '#operator', unknown: '[data-act=activate]',
-  reverse: '[data-act=undo]', rewards: '#rewards button' };
-const SOUNDS = { tick: [[1200, 0, 30]], yes: [[660, 0, 70], [880, 80, 70]], look: [[520, 0, 70], [520, 150, 70]], no: [[330, 0, 80], [220, 80, 80]] };
-
-const KEYS = { Escape: ':is([data-act=back],[data-act=next])', F2: '[data-act=bonus]', F3: '[data-act=rewards]', F8: '[data-act=reverse]' };
 
 const ENTRY = { whole: '', frac: null, mode: 'earn', quote: null, eager: false };
 const now = { view: '', lang: 'en', status: null, heardAt: 0, agent: true, hint: '', key: '', busy: false, slow: false,
   card: null, second: null, offers: [], purpose: '', answer: null, last: null, deafUntil: 0, ...ENTRY };
 const timers = {};
-let words, audio, volume;
+let words;
 
 const at = id => document.getElementById(id);
 const all = (query, from = document) => [...from.querySelectorAll(query)];
 const shown = query => all(`section:not([hidden]) ${query}`);
 const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const make = (tag, textContent, className = '') => Object.assign(document.createElement(tag), { textContent, className });
+const text = (id, said) => put(at(id), said);
 const later = (name, act, ms) => { clearTimeout(timers[name]); timers[name] = setTimeout(act, ms); };
 const path = card => `cards/${encodeURIComponent(card)}`;
 const number = (n, options) => new Intl.NumberFormat(LOCALES[now.lang], { useGrouping: 'always', ...options }).format(n);
@@ -34,36 +30,29 @@ const signed = n => (n < 0 ? '\u2212' : '+') + number(Math.abs(n));
 const word = (key, values = {}) => (words[now.lang][key] || '').replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const decimals = () => now.status?.exponent ?? 2;
 const faulty = reader => ['faulty', 'stopped'].includes(reader.state);
-const nameOf = card => card?.name || word('member');
+const nameOf = card => card.name || word('member');
+const set = (...changes) => Object.assign(now, ...changes);
 
 function counted(key, n) {
   const one = new Intl.PluralRules(LOCALES[now.lang]).select(Math.abs(n)) === 'one';
   return word(`${key}.${one ? 'one' : 'other'}`, { n: number(n) });
 }
 
-function provisional(n) {
-  return n < 0 ? word('provisional.less', { n: signed(n) }) : counted('provisional', n);
-}
+const provisional = n => n < 0 ? word('provisional.less', { n: signed(n) }) : counted('provisional', n);
 
-function money(minor) {
-  return number(minor / 10 ** decimals(), { minimumFractionDigits: decimals(), maximumFractionDigits: decimals() });
-}
+const money = minor => number(minor / 10 ** decimals(), { minimumFractionDigits: decimals(), maximumFractionDigits: decimals() });
 
 function currency() {
-  if (!now.status?.currency) return '';
-  const style = { style: 'currency', currency: now.status.currency, currencyDisplay: 'narrowSymbol' };
-  return new Intl.NumberFormat(LOCALES[now.lang], style).formatToParts(0).find(part => part.type === 'currency').value;
+  const style = { style: 'currency', currency: now.status?.currency, currencyDisplay: 'narrowSymbol' };
+  return style.currency ? number(0, style).replace(/[\d.,\s]/g, '') : '';
 }
 
 function age(seconds) {
-  const [m, h] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
-  if (m < 1) return word('age.s', { n: Math.floor(seconds) });
-  if (h < 1) return word('age.min', { n: m });
-  if (h < 24) return word('age.h', { n: h, m: String(m % 60).padStart(2, '0') });
-  return word('age.d', { n: Math.floor(h / 24), m: h % 24 });
+  const minutes = Math.max(1, Math.floor(seconds / 60));
+  return minutes < 60 ? word('age.min', { n: minutes }) : word('age.h', { n: Math.floor(minutes / 60), m: String(minutes % 60).padStart(2, '0') });
 }
 
-// What outlives a reload: in this tab the entry under way and the last answer, in this browser language and operator.
+// What outlives a reload: in this tab the entry under way and the last answer, in this browser the language.
 const keep = (name, value, store = sessionStorage) => store.setItem(name, JSON.stringify(value ?? null));
 const kept = (name, store = sessionStorage) => JSON.parse(store.getItem(name));
 
@@ -72,13 +61,11 @@ function keepEntry() {
   keep('entry', now.view === 'pad' ? { card: card.card, mode, whole, frac, key } : null);
 }
 
-// the agent
-
 const session = () => fetch('/', { cache: 'no-store' }).catch(() => null);
 
 // Status 0: no answer. A 401 says that the agent started again: a new session, then the same request.
 async function ask(method, what, body, key, again = true) {
-  const headers = { 'Accept-Language': now.lang, ...(body && { 'Content-Type': 'application/json' }), ...(key && { 'Idempotency-Key': key }) };
+  const headers = { 'Accept-Language': now.lang, 'Content-Type': 'application/json', ...(key && { 'Idempotency-Key': key }) };
   try {
     const answer = await fetch(`/api/v1/${what}`, { method, headers, cache: 'no-store', body: body && JSON.stringify(body) });
     if (answer.status === 401 && again) return session().then(() => ask(method, what, body, key, false));
@@ -100,7 +87,7 @@ async function write(what, body, about = {}, key = now.key) {
     draw();
     await new Promise(done => setTimeout(done, AGAIN_MS));
   }
-  Object.assign(now, { busy: false, slow: false, deafUntil: performance.now() + DEAF_MS });
+  set({ busy: false, slow: false, deafUntil: performance.now() + DEAF_MS });
   keep('sending');
   if (answer.ok) saved(answer.data, { what, ...about }); else refused(answer.data, { what, ...about });
 }
@@ -108,7 +95,7 @@ async function write(what, body, about = {}, key = now.key) {
 async function readStatus() {
   const answer = await ask('GET', 'status');
   now.agent = answer.status !== 0;
-  if (answer.ok) Object.assign(now, { status: answer.data, heardAt: Date.now() });
+  if (answer.ok) set({ status: answer.data, heardAt: Date.now() });
   draw();
 }
 const statusSoon = () => later('status', readStatus, 100);
@@ -124,18 +111,15 @@ function listen() {
   stream.onerror = () => {
     now.agent = false;
     draw();
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => session().then(listen), AGAIN_MS); // else it tries again by itself
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => session().then(listen), AGAIN_MS);
   };
 }
-
-// cards and codes held to a reader
 
 function tapped({ card, code, refused: why }) {
   if (now.busy) return hint(word('trouble.saving'));
   if (why) return hint(why.code === 'reader.read_failed' ? word('trouble.read') : why.text);
   if (code) return scanned(code);
-  const same = now.card?.card === card.card;
-  if (same && ['pad', 'code', 'assisted'].includes(now.view)) return sound('tick');
+  if (now.card?.card === card.card && ['pad', 'code', 'assisted'].includes(now.view)) return;
   if (now.view === 'pad' && now.whole) return askWhose(card);
   if (shown('form input').some(input => input.value) && now.card) return hint(word('second.title'));
   open(card);
@@ -143,22 +127,21 @@ function tapped({ card, code, refused: why }) {
 
 function scanned(code) {
   if (now.view === 'unknown' || (now.view === 'code' && now.purpose === 'activate')) return codes.activate(code);
-  if (now.card?.known && !now.whole && now.view !== 'answer') return codes.bonus(code);
   hint(word('trouble.code_idle'));
 }
 
 function open(card) {
-  Object.assign(now, ENTRY, { card, second: null, offers: [] });
-  if (!card.known) return go('unknown', 'look');
-  if (['blocked', 'replaced'].includes(card.status)) return go('blocked', 'no');
-  go('pad', 'tick');
+  set(ENTRY, { card, second: null, offers: [] });
+  if (!card.known) return go('unknown');
+  if (['blocked', 'replaced'].includes(card.status)) return go('blocked');
+  go('pad');
   readOffers();
 }
 
 function askWhose(card) {
   now.second = card;
   draw();
-  tell('look', all('[data-heard]', at('second')));
+  tell(all('[data-heard]', at('second')));
   all('[data-act=keep]')[0].focus();
 }
 
@@ -182,7 +165,11 @@ function press(key) {
   else if (key === '.' || key === ',') { if (now.mode === 'earn' && decimals()) now.frac ??= ''; }
   else if (now.frac !== null) { if (now.frac.length + key.length <= decimals()) now.frac += key; }
   else if (now.whole.length + key.length <= 8) now.whole = (now.whole + key).replace(/^0+/, '');
-  Object.assign(now, { quote: null, eager: false });
+  set({ quote: null, eager: false });
+  entered();
+}
+
+function entered() {
   keepEntry();
   draw();
   quoteSoon();
@@ -203,18 +190,16 @@ async function quote() {
   if (!asked) return;
   const { status, data } = await ask('POST', 'quote', { card: now.card.card, amount_minor: minor() });
   if (typed() !== asked || !status) return;
-  now.quote = { good: data.decision?.decision === 'approved', points: data.decision?.points, words: data.words || { sentence: data.detail } };
+  const { decision } = data;
+  now.quote = { good: decision?.decision === 'approved', points: decision?.points, words: data.words || { sentence: data.detail } };
   draw();
   if (now.eager) acts.give();
 }
 
-// acts
-
 const codes = {
   activate: code => write('activations', { card: now.card.card, code }, { from: 'code', purpose: 'activate' }),
-  bonus: code => write('code-uses', { card: now.card.card, codes: [code] }, { from: 'code', purpose: 'bonus' }),
-  async find(text) {
-    const answer = await ask('GET', path(text));
+  async find(typed) {
+    const answer = await ask('GET', path(typed));
     if (answer.ok) open(answer.data); else hint(answer.data.detail || word('trouble.agent'));
   },
 };
@@ -229,10 +214,9 @@ const acts = {
   },
   find: () => enter('find'),
   activate: () => enter('activate'),
-  bonus: () => enter('bonus'),
-  assist() { at('operator').value = kept('operator', localStorage) || ''; at('first-name').value = ''; go('assisted'); },
-  rewards() { Object.assign(now, ENTRY); go('rewards'); readOffers(); },
-  points() { now.mode = 'points'; go('pad'); },
+  assist() { at('assisted-form').reset(); go('assisted'); },
+  rewards() { if (now.mode === 'points') set(ENTRY); go('rewards'); readOffers(); },
+  points() { set(ENTRY, { mode: 'points' }); go('pad'); },
   reward: button => write('burns', { card: now.card.card, reward: button.dataset.reward }, { from: 'rewards' }),
   reverse: () => go('reverse'),
   undo: button => write('reversals', { event_id: now.last.row.event_id, whole: true, reason: button.dataset.reason }, { from: 'reverse' }),
@@ -241,64 +225,57 @@ const acts = {
     const { whole, frac } = now;
     open(now.second);
     if (now.view !== 'pad') return;
-    Object.assign(now, { whole, frac });
-    keepEntry();
-    draw();
-    quoteSoon();
+    set({ whole, frac });
+    entered();
   },
   correct() { now.purpose = now.answer.about.purpose; go(now.answer.about.from || 'pad'); quoteSoon(); },
   back() {
     const activating = now.view === 'assisted' || (now.view === 'code' && now.purpose === 'activate');
     if (now.second) acts.keep();
-    else if (now.view === 'reverse' && now.answer) go('answer');
+    else if (now.mode === 'points') acts.rewards();
+    else if (now.answer) go('answer');
     else if (activating) go('unknown');
-    else if (now.view === 'rewards' || (now.view === 'code' && now.purpose === 'bonus')) go('pad');
-    else if (now.mode === 'points' && now.view === 'pad') acts.rewards();
+    else if (now.view === 'rewards') go('pad');
     else idle();
   },
   next() {
     const { about, card, good } = now.answer;
-    if (good && about.what === 'activations') open(card); else idle(); // a card just activated has a purchase waiting
+    if (good && about.what === 'activations') open(card); else idle();
   },
 };
 
 function enter(purpose) {
   now.purpose = purpose;
-  at('code').value = '';
+  at('code-form').reset();
   go('code');
 }
 
 function assisted() {
   const [operator, name] = [at('operator').value.trim(), at('first-name').value.trim()];
   if (!operator) return at('operator').focus();
-  keep('operator', operator, localStorage);
-  write('activations', { card: now.card.card, assisted: true, operator, ...(name && { first_name: name }) }, { from: 'assisted' });
+  write('activations', { card: now.card.card, assisted: true, operator, first_name: name || null }, { from: 'assisted' });
 }
 
 function idle() {
-  Object.assign(now, ENTRY, { card: null, second: null });
+  set(ENTRY, { card: null, second: null });
   go('idle');
 }
 
-// answers
-
 function saved(done, about) {
   const undone = about.what === 'reversals';
-  const card = done.card?.card ? done.card : undone ? { ...done.card, card: now.last.card?.card } : now.card;
-  const soon = done.provisional && now.status?.line === 'up';
-  const mine = { ...done, card, about, good: true, points: done.decision.points, at: Date.now(), fate: soon ? 'saved' : done.provisional ? 'provisional' : 'final' };
+  const card = { ...done.card, card: done.card.card || now.last.card.card };
+  const mine = { ...done, card, about, good: true, points: done.decision.points, at: Date.now(), fate: done.provisional ? 'provisional' : 'final' };
   if (undone) now.last.reversed = true; else now.last = mine;
   keep('last', now.last);
-  Object.assign(now, ENTRY, { answer: mine, card });
-  go('answer', 'yes');
-  if (soon) setTimeout(() => { if (mine.fate === 'saved') { mine.fate = 'provisional'; draw(); } }, SOON_MS);
+  set(ENTRY, { answer: mine, card });
+  go('answer');
   settle();
   statusSoon();
 }
 
 function refused(problem, about) {
-  now.answer = { about, good: false, fate: 'no', card: now.card, words: { sentence: problem.detail || word('trouble.agent'), ...problem.words } };
-  go('answer', 'no');
+  now.answer = { about, good: false, fate: 'no', card: now.card || now.last.card, words: { sentence: problem.detail || word('trouble.agent'), ...problem.words } };
+  go('answer');
 }
 
 // A decision that this page did not ask for: the shop's own software did.
@@ -310,47 +287,40 @@ function decided(done) {
 
 // The centre's word on what was answered here, from the journal: it is right after a reload or a lost event, too.
 async function settle() {
-  const open = [...new Set([now.answer, now.last])].filter(one => ['saved', 'provisional'].includes(one?.fate));
+  const open = [...new Set([now.answer, now.last])].filter(one => one?.fate === 'provisional');
   const rows = open.length ? (await ask('GET', 'journal?limit=50')).data : [];
   for (const one of open) {
     const row = Array.isArray(rows) && rows.find(row => row.event_id === one.row.event_id);
-    if (!row || row.outcome === 'pending') continue;
+    if (!row || row.outcome === 'pending' || one.fate !== 'provisional') continue;
     one.was = one.points;
     one.points = row.points_counted ?? one.points;
-    one.fate = one.was !== one.points || row.outcome === 'adjusted' ? 'changed' : FINAL.includes(row.outcome) ? 'final' : 'held';
-    const card = one.card?.card && await ask('GET', path(one.card.card));
-    if (card?.ok) one.card = card.data;
+    one.fate = one.was !== one.points ? 'changed' : FINAL.includes(row.outcome) ? 'final' : 'held';
+    const card = await ask('GET', path(one.card.card));
+    if (card.ok) one.card = card.data;
     draw();
-    if (one === now.answer && one.fate === 'changed') tell('look', shown('[data-heard]'));
+    if (one === now.answer && one.fate === 'changed') tell(shown('[data-heard]'));
   }
   keep('last', now.last);
 }
 
-// showing
-
-function go(view, tone) {
-  Object.assign(now, { view, hint: '', eager: false, key: crypto.randomUUID() }); // one key a page, made with the page
+function go(view) {
+  set({ view, hint: '', eager: false, key: crypto.randomUUID() }); // one key a page, made with the page
   if (!['answer', 'reverse'].includes(view)) now.answer = null;
   keepEntry();
   draw();
   clearTimeout(timers.idle);
   if (view === 'answer') later('idle', idle, ANSWER_MS);
-  if (tone) tell(tone, shown('[data-heard]'));
-  const first = view === 'answer' ? (now.answer.good ? '#next' : '#correct') : FIRST[view] || '#work';
-  document.querySelector(first)?.focus();
+  tell(shown('[data-heard]'));
+  all('section:not([hidden]) [data-first], .bar [data-first]:not([hidden])')[0]?.focus();
 }
 
-function hint(text) {
-  now.hint = text;
+function hint(said) {
+  now.hint = said;
   draw();
-  tell('look', [{ textContent: text }]);
+  tell([at('hint')]);
 }
 
-function tell(name, nodes) {
-  put(at('heard'), nodes.map(node => node.textContent.trim()).filter(Boolean).join('. '));
-  sound(name);
-}
-
+const tell = nodes => text('heard', nodes.map(node => node.textContent.trim()).filter(Boolean).join('. '));
 const shape = (node, name) => node.querySelector('use').setAttribute('href', `#${name}`);
 const tone = (node, name) => ['yes', 'look', 'no'].forEach(one => node.classList.toggle(`tone-${one}`, one === name));
 
@@ -358,8 +328,8 @@ function draw() {
   if (!now.view) return;
   document.documentElement.lang = now.lang;
   all('[data-w]').forEach(node => put(node, word(node.dataset.w)));
-  all('[data-label]').forEach(node => node.setAttribute('aria-label', word(node.dataset.label)));
-  all('[data-lang]').forEach(node => node.setAttribute('aria-pressed', node.dataset.lang === now.lang));
+  all('[data-label]').forEach(node => { node.ariaLabel = word(node.dataset.label); });
+  all('[data-lang]').forEach(node => { node.ariaPressed = node.dataset.lang === now.lang; });
   all('[data-view]').forEach(node => { node.hidden = node.dataset.view !== now.view; });
   if (now.card) shown('[data-who]').forEach(drawWho);
   if (now.status) drawStrip(now.status);
@@ -372,22 +342,17 @@ function drawStrip({ outlet, line, pending, oldest_pending_s: oldest, readers })
   const state = now.agent ? line : 'agent';
   const [head, rest] = at('line').lastElementChild.children;
   const since = line !== 'up' && oldest != null ? `, ${word('unsent.since', { t: age(oldest + (Date.now() - now.heardAt) / 1000) })}` : '';
-  put(at('outlet'), outlet);
+  text('outlet', outlet);
   put(head, word(`line.${state}`));
   put(rest, now.agent ? `, ${pending ? word('unsent.n', { n: number(pending) }) + since : word('unsent.none')}` : '');
   shape(at('line'), ['up', 'down'].includes(state) ? `rope-${state}` : 'rope-unknown');
   tone(at('line'), state === 'up' ? 'yes' : 'look');
-  put(at('reader').lastElementChild, readerWords(readers));
-  shape(at('reader'), readers.some(faulty) ? 'i-readerx' : 'i-reader');
-  tone(at('reader'), readers.some(faulty) ? 'look' : 'yes');
-  at('strip').classList.toggle('look', state !== 'up' || readers.some(faulty));
-}
-
-function readerWords(readers) {
-  const good = readers.filter(one => one.state === 'ready').length;
-  if (good && good === readers.length) return counted('reader.ready', good);
-  if (good) return word('reader.some', { n: good, m: readers.length });
-  return word(`reader.${!readers.length ? 'none' : readers.some(faulty) ? 'lost' : readers[0].state === 'paused' ? 'paused' : 'soon'}`);
+  const [n, m, lost] = [readers.filter(one => one.state === 'ready').length, readers.length, readers.some(faulty)];
+  const none = !m ? 'reader.none' : lost ? 'reader.lost' : 'reader.soon';
+  put(at('reader').lastElementChild, !n ? word(none) : n === m ? counted('reader.ready', n) : word('reader.some', { n, m }));
+  shape(at('reader'), lost ? 'i-readerx' : 'i-reader');
+  tone(at('reader'), lost ? 'look' : 'yes');
+  at('strip').classList.toggle('look', state !== 'up' || lost);
 }
 
 function drawWho(place) {
@@ -414,7 +379,7 @@ function drawWho(place) {
 function news() {
   if (!now.agent) return word('idle.agent');
   const lost = now.status?.readers.find(faulty);
-  const said = lost ? [word('idle.around'), PLUGS.includes(lost.code) ? word('idle.plug') : word('idle.technician', { code: lost.code || '' })] : [];
+  const said = lost ? [word('idle.around'), word(FOR_TECHNICIAN.test(lost.code) ? 'idle.technician' : 'idle.plug', lost)] : [];
   if (now.status?.line === 'down') said.push(word('idle.line_down'));
   return said.join(' ');
 }
@@ -435,22 +400,20 @@ function rewardButton(reward) {
   const label = make('span', reward.name);
   if (why) label.append(make('small', word(why, { n: number(short) })));
   button.append(label, make('span', number(reward.points), 'r'));
-  button.dataset.reward = reward.id;
-  button.dataset.act = 'reward';
-  button.setAttribute('aria-disabled', !reward.available || now.busy);
+  Object.assign(button.dataset, { reward: reward.id, act: 'reward', first: '' });
+  button.ariaDisabled = !reward.available || now.busy;
   return button;
 }
 
 const draws = {
   idle() {
-    const text = news();
-    put(at('news'), text);
-    at('news').hidden = !text;
-    at('lead').hidden = Boolean(text);
+    const said = news();
+    text('news', said);
+    at('news').hidden = !said;
     at('idle-rule').classList.toggle('dash', !now.agent || now.status?.line === 'down');
     if (!now.last) return;
     const { card, points, fate, reversed, at: when } = now.last;
-    const time = new Intl.DateTimeFormat(LOCALES[now.lang], { hour: '2-digit', minute: '2-digit' }).format(when);
+    const time = new Date(when).toLocaleTimeString(LOCALES[now.lang], { hour: '2-digit', minute: '2-digit' });
     put(at('last').lastElementChild.lastElementChild, `${nameOf(card)} ${signed(points)}, ${time}. ${word(reversed ? 'last.reversed' : `yes.${fate}`)}`);
     shape(at('last'), reversed ? 'i-undo' : SHAPES[fate] || 'i-half');
     tone(at('last').firstElementChild, fate === 'final' ? 'yes' : 'look');
@@ -458,16 +421,17 @@ const draws = {
   pad() {
     const points = now.mode === 'points';
     const said = tallWords();
-    put(at('amount-label'), word(points ? 'amount.points' : 'amount'));
+    text('amount-label', word(points ? 'amount.points' : 'amount'));
     at('amount').value = points ? number(minor()) : money(minor());
-    put(at('currency'), points ? '' : currency());
+    text('currency', points ? '' : currency());
     [...at('tall').children].forEach((node, i) => put(node, said[i]));
-    at('tall').setAttribute('aria-disabled', !said[1]);
+    at('tall').classList.toggle('long', said[1].length > 4);
+    at('tall').ariaDisabled = !said[1];
     at('second').hidden = !now.second;
     at('pad').inert = Boolean(now.second);
     if (!now.second) return;
-    put(at('keep-name'), word('second.keep', { name: nameOf(now.card) }));
-    put(at('change-name'), word('second.change', { name: now.second.known ? nameOf(now.second) : word('second.unknown') }));
+    text('keep-name', word('second.keep', { name: nameOf(now.card) }));
+    text('change-name', word('second.change', { name: now.second.known ? nameOf(now.second) : word('second.unknown') }));
   },
   rewards() {
     const held = document.activeElement.dataset.reward;
@@ -477,72 +441,59 @@ const draws = {
   },
   code() {
     const finding = now.purpose === 'find';
-    put(at('code-title'), word(`code.${now.purpose}`));
-    put(at('code-help'), word(now.busy ? 'pad.saving' : finding ? 'code.find_help' : 'code.help'));
-    put(at('code-label'), word(finding ? 'code.number' : 'code.label'));
-    put(at('code-go'), word(`code.go_${now.purpose}`));
+    text('code-title', word(`code.${now.purpose}`));
+    text('code-help', word(now.busy ? 'pad.saving' : finding ? 'code.find_help' : 'code.help'));
+    text('code-label', word(finding ? 'code.number' : 'code.label'));
+    text('code-go', word(`code.go_${now.purpose}`));
     at('code-alike').hidden = finding;
   },
   unknown() { at('unknown-line').hidden = now.status?.line === 'up'; },
   blocked() {
-    put(at('blocked-name'), now.card.name || '');
-    put(at('blocked-body'), word(`${now.card.status}.body`));
+    text('blocked-name', now.card.name || '');
+    text('blocked-body', word(`${now.card.status}.body`));
   },
   answer() {
     const { good, fate, points, card, about, words: said, was, replayed } = now.answer;
     const head = at('verdict');
-    const swapped = fate === 'changed' && was !== points;
-    const values = good ? { n: signed(points), m: signed(was ?? points) } : {};
     shape(head, SHAPES[fate] || 'i-half');
     put(head.lastElementChild, good ? word(`yes.${fate}`) : said.verdict || word('no'));
-    tone(head, good ? (['final', 'saved'].includes(fate) ? 'yes' : 'look') : 'no');
+    tone(head, { final: 'yes', no: 'no' }[fate] || 'look');
     head.closest('section').classList.toggle('declined', !good);
-    put(at('sentence'), swapped ? word('sentence.changed', values) : said.sentence);
-    put(at('whose'), [card?.name, about.amount && `${money(about.amount)} ${currency()}`].filter(Boolean).join(', '));
-    at('lines').replaceChildren(...((good ? said.lines : said.almost) || []).map(text => make('li', text)));
-    put(at('answer-note'), word(`note.${replayed && fate !== 'changed' ? 'replayed' : fate}`, values));
+    text('sentence', said.sentence);
+    text('whose', [card.name, about.amount && `${money(about.amount)} ${currency()}`].filter(Boolean).join(', '));
+    at('lines').replaceChildren(...((good ? said.lines : said.almost) || []).map(line => make('li', line)));
+    text('answer-note', word(`note.${replayed && fate === 'provisional' ? 'replayed' : fate}`));
     if (!good) return;
     at('number').parentElement.hidden = !points;
-    put(at('number'), signed(points));
-    put(at('was'), swapped ? signed(was) : '');
-    put(at('unit'), counted('points', points));
-    at('rule').className = `rule ${fate === 'final' ? '' : fate === 'saved' ? 'dash soon' : 'dash'}`;
-    put(at('after'), card?.balance == null ? '' : `${word('balance')} ${number(card.balance)}${card.provisional ? `, ${provisional(card.provisional)}` : ''}`);
+    if (points && SETTLED.includes(fate)) {
+      text('sentence', word(`sentence.${fate}`, { n: signed(points), m: signed(was), given: `${number(points)} ${counted('points', points)}`, name: nameOf(card) }));
+    }
+    text('number', signed(points));
+    text('was', fate === 'changed' ? signed(was) : '');
+    text('unit', counted('points', points));
+    at('rule').className = fate === 'final' ? 'rule' : 'rule dash';
+    text('after', card.balance == null ? '' : `${word('balance')} ${number(card.balance)}${card.provisional ? `, ${provisional(card.provisional)}` : ''}`);
   },
   reverse() {
-    put(at('undo-number'), signed(now.last.points));
-    put(at('undo-unit'), counted('points', now.last.points));
-    put(at('undo-whose'), nameOf(now.last.card));
+    at('undo-rule').className = now.last.fate === 'final' ? 'rule' : 'rule dash';
+    text('undo-number', signed(now.last.points));
+    text('undo-unit', counted('points', now.last.points));
+    text('undo-whose', nameOf(now.last.card));
   },
 };
 
 function drawBar() {
   const { answer, last } = now;
   const may = {
-    last, 'reverse-last': last && !last.reversed, bonus: !now.whole && now.mode === 'earn',
-    'reverse-this': answer && answer === last && !last.reversed, 'answer-rewards': answer?.good && now.card?.known && answer.about.what !== 'reversals',
+    last, 'reverse-last': last && !last.reversed,
+    'reverse-this': answer && answer === last && !last.reversed,
     correct: answer && !answer.good, 'or-tap': answer?.good && !now.hint,
   };
-  all('[data-hint]').forEach(node => { put(node, now.hint); node.hidden = !now.hint; });
+  text('hint', now.hint);
   all('[data-on]').forEach(node => {
-    node.hidden = !node.dataset.on.split(' ').includes(now.view) || (node.id in may && !may[node.id]) || (node.id === 'bar-hint' && !now.hint);
+    node.hidden = !node.dataset.on.split(' ').includes(now.view) || (node.id in may && !may[node.id]);
   });
   at('next').className = answer?.good === false ? 'edge next' : 'main next';
-}
-
-// sound, keys, language
-
-function sound(name) {
-  audio ??= new AudioContext();
-  volume ??= new GainNode(audio, { gain: 0.2 });
-  volume.connect(audio.destination);
-  for (const [frequency, delay, length] of SOUNDS[name]) {
-    const source = new OscillatorNode(audio, { frequency });
-    const start = audio.currentTime + delay / 1000;
-    source.connect(volume);
-    source.start(start);
-    source.stop(start + length / 1000);
-  }
 }
 
 function speak(lang) {
@@ -564,7 +515,7 @@ function keyed(event) {
   const { key } = event;
   const pad = now.view === 'pad' && !now.second;
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (KEYS[key]) document.querySelector(`.bar ${KEYS[key]}:not([hidden])`)?.click();
+  if (key === 'Escape') document.querySelector('.bar :is([data-act=back],[data-act=next]):not([hidden])')?.click();
   else if (pad && /^([0-9.,]|Backspace)$/.test(key)) press(key);
   else if (pad && key === 'Enter' && document.activeElement.tagName !== 'BUTTON') { if (!event.repeat) acts.give(); }
   else return;
@@ -578,10 +529,8 @@ async function takeUp(sending, entry) {
   const answer = id && await ask('GET', path(id));
   if (answer?.ok) open(answer.data);
   if (now.view === 'pad' && entry) {
-    Object.assign(now, entry, { card: answer.data });
-    keepEntry();
-    draw();
-    quoteSoon();
+    set(entry, { card: answer.data });
+    entered();
   }
   if (sending) write(sending.what, sending.body, sending.about, sending.key);
 }
@@ -595,7 +544,7 @@ async function start() {
   document.addEventListener('click', clicked);
   document.addEventListener('keydown', keyed);
   const submit = (id, act) => at(id).addEventListener('submit', event => { event.preventDefault(); act(); });
-  submit('code-form', () => { const text = at('code').value.trim(); if (text) codes[now.purpose](text); });
+  submit('code-form', () => { const typed = at('code').value.trim(); if (typed) codes[now.purpose](typed); });
   submit('assisted-form', assisted);
   await takeUp(kept('sending'), kept('entry'));
   setInterval(readStatus, 30000);
