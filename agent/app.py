@@ -147,6 +147,7 @@ class Agent:
         self.readers = [ReaderChild(reader) for reader in config.readers]
         self.line = "unknown"
         self.line_text = ""
+        self.refusal: sync_lines.Refused | None = None
         self.last_tap: dict[str, Any] | None = None
         self.last_exchange: Exchanged | None = None
         self._debounce = Debounce()
@@ -342,7 +343,13 @@ class Agent:
         match said:
             case sync_lines.LineState():
                 self._line_changed(said)
+            case sync_lines.Refused():
+                self.refusal = said
+                self.last_exchange = _exchanged(said.kind)
+                self.states.saw(time.time(), "centre", "exchange", said.code, said.text)
             case sync_lines.Exchanged():
+                self.refusal = None
+                self.states.saw(time.time(), "centre", "exchange", None, "the centre takes our rows")
                 self.last_exchange = Exchanged(at=time.time(), outcome="ok", status=200, signed=True)
                 rows = [msgspec.to_builtins(row) for row in said.rows]
                 self.hub.publish("outcome", {"acked_seq": said.acked_seq, "rows": rows, "pending": said.pending})
@@ -370,9 +377,7 @@ class Agent:
         self.states.saw(time.time(), "line", None, code, said.text or "the centre answers")
         self.hub.publish("line", {"state": said.state, "code": code, "text": said.text})
         if said.state == "down":
-            kinds = ("line", "busy", "identity", "contract", "body")
-            outcome = said.kind if said.kind in kinds else "line"
-            self.last_exchange = Exchanged(at=time.time(), outcome=outcome, status=0, signed=outcome != "line")  # type: ignore[arg-type]
+            self.last_exchange = _exchanged(said.kind)
 
     def _note_outcomes(self, said: sync_lines.Exchanged) -> None:
         for row in said.rows:
@@ -410,6 +415,8 @@ class Agent:
         """What stops a reader or the line now; `doctor` looks closer."""
         found = [r for reader in self.readers if (r := reader.as_json())["state"] in ("faulty", "stopped")]
         faults = [{"code": r["code"] or "reader.mute", "scope": r["name"], "text": r["text"]} for r in found]
+        if self.refusal is not None:
+            faults.append({"code": self.refusal.code, "scope": None, "text": self.refusal.text})
         if self.line == "down":
             faults.append({"code": "line.down", "scope": None, "text": self.line_text})
         return faults
@@ -428,6 +435,12 @@ class Agent:
             pcsc_socket=os.environ.get("PCSCLITE_CSOCK_NAME", "/run/pcscd/pcscd.comm"),
             till_listening=True,
         )
+
+
+def _exchanged(kind: str) -> Exchanged:
+    """An exchange that failed, as the diagnosis knows it."""
+    outcome = kind if kind in ("line", "busy", "identity", "contract", "body") else "line"
+    return Exchanged(at=time.time(), outcome=outcome, status=0, signed=outcome != "line")  # type: ignore[arg-type]
 
 
 def diagnosed_configuration(config: Config, children: dict[str, ChildState]) -> Configuration:

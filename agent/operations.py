@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import msgspec
@@ -126,8 +125,7 @@ class Operations:
         )
 
     def _codes(self, texts: tuple[str, ...]) -> tuple[PresentedCode, ...]:
-        now = datetime.datetime.now(tz=datetime.UTC)
-        read = [self.till.read_code(text, "bonus", now) for text in texts]
+        read = [self.till.read_code(text, "bonus") for text in texts]
         return tuple(PresentedCode(id=c.id, batch=c.batch, serial=c.serial, programme=c.programme) for c in read)
 
     def quote(self, asked: Earning) -> tuple[Approved | Declined, Request, dict[str, Any]]:

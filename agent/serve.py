@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -26,7 +27,7 @@ async def serve(config: Config) -> None:
     host, port = config.address()
     hosts = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
     application = app(agent, hosts, routes())
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off")
     )
     stopping = asyncio.Event()
@@ -35,7 +36,7 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, stopping.set)
     agent.start()
     with contextlib.suppress(asyncio.CancelledError):
-        serving = asyncio.create_task(_serve(server, sockets))
+        serving = asyncio.create_task(server.serve(sockets))
         notify("READY=1")
         beating = asyncio.create_task(_beat())
         await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -49,8 +50,13 @@ async def serve(config: Config) -> None:
         Path(config.till.socket).unlink()
 
 
-async def _serve(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-    await server._serve(sockets)  # serve() would take the signals for itself
+class _Server(uvicorn.Server):
+    """Signals are ours: the children have to end too."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves them alone."""
+        yield
 
 
 async def _beat() -> None:

@@ -187,7 +187,7 @@ class Till:
                 return earlier
             case = self._case(token, now)
             facts = case.facts if case.found else Facts(known=True, status="none")
-            used = self.read_code(code, "activation", now) if code is not None else None
+            used = self.read_code(code, "activation") if code is not None else None
             if used is None and not (assisted and operator):
                 raise RefusedError("code.length" if code is not None else "till.code_needed")
             answer = decide(case.programme, facts, [], request, now)
@@ -260,9 +260,9 @@ class Till:
 
     # -- codes -----------------------------------------------------------------------------------------------------
 
-    def read_code(self, text: str, purpose: str, now: datetime.datetime) -> rows.UsedCode:
+    def read_code(self, text: str, purpose: str) -> rows.UsedCode:
         """A code that was scanned or typed, proven as far as it can be here. Raises RefusedError."""
-        snapshot = self.snapshot()
+        snapshot, now = self.snapshot(), _now(self._moment())
         programme = self._in_force(snapshot, now)
         if text.strip().upper().startswith("HF"):
             code, found_purpose = self._signed(text, now, programme.id)

@@ -155,7 +155,11 @@ class Exchanger:
                     last_text=failure.text,
                 )
             )
-        self._line_is(failure.kind not in ("line", "busy"), failure)
+        there = failure.kind not in ("line", "busy")
+        self._line_is(there, failure)
+        if there:
+            code = failure.code or f"sync.{failure.kind}"
+            self._say(lines.Refused(kind=failure.kind, code=code, text=failure.text))
 
     def _line_is(self, up: bool, failure: retry.Failure | None = None) -> None:
         if self.up is up:

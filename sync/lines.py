@@ -83,6 +83,14 @@ class Alive(_Line, tag="alive", frozen=True, kw_only=True):
     pending: int
 
 
+class Refused(_Line, tag="refused", frozen=True, kw_only=True):
+    """The centre is there and will not have it: of class identity, contract or body. A human mends that."""
+
+    kind: str
+    code: str
+    text: str
+
+
 class Trouble(_Line, tag="trouble", frozen=True, kw_only=True):
     """The worker cannot use a file; it goes on trying."""
 
@@ -90,7 +98,7 @@ class Trouble(_Line, tag="trouble", frozen=True, kw_only=True):
     text: str
 
 
-Said = LineState | Exchanged | Wished | OpenBranch | Synced | Alive | Trouble
+Said = LineState | Exchanged | Wished | OpenBranch | Synced | Alive | Refused | Trouble
 
 
 class Nudge(_Line, tag="nudge", frozen=True, kw_only=True):

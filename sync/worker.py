@@ -89,6 +89,13 @@ def _commands() -> queue.SimpleQueue[lines.Command]:
     return heard
 
 
+def _routes() -> str:
+    """The routing tables of this machine, as proc(5) gives them."""
+    return "".join(
+        path.read_text() for path in (Path("/proc/net/route"), Path("/proc/net/ipv6_route")) if path.exists()
+    )
+
+
 class Worker:
     """When to exchange. The exchange itself is the exchanger's."""
 
@@ -96,6 +103,7 @@ class Worker:
         self._exchanger, self._options = exchanger, options
         self._due_at = time.monotonic() if options.automatic else float("inf")
         self._wished: dict[bytes, float] = {}
+        self._routes = _routes()
 
     def run(self, heard: queue.SimpleQueue[lines.Command]) -> None:
         """Until told to stop."""
@@ -108,6 +116,8 @@ class Worker:
                 if isinstance(command, lines.Stop):
                     return
                 self._hear(command)
+                if self._options.automatic and self._network_changed():
+                    self._due_at = time.monotonic()
                 if command is None and time.monotonic() >= self._due_at:
                     self._exchange()
                 say(lines.Alive(pending=self._exchanger.pending()))
@@ -165,6 +175,11 @@ class Worker:
             self._due_at = time.monotonic() + self._pause_s()
         if not self._options.automatic:
             self._due_at = float("inf")
+
+    def _network_changed(self) -> bool:
+        """Whether the routes of this machine changed since the line was seen down: it may be back."""
+        before, self._routes = self._routes, _routes()
+        return self._exchanger.up is False and before != self._routes
 
     def _pause_s(self) -> float:
         state = self._exchanger.snapshot.state()

@@ -45,7 +45,7 @@ function account({ name, balance }) {
   return row;
 }
 
-const notice = one => make('li', typeof one === 'string' ? one : one.text || [one.code, one.reason, one.what].filter(Boolean).join(', ') || JSON.stringify(one));
+const notice = one => make('li', one.text);
 
 // A list is drawn anew only when it changed: what one is about to press stays where it is.
 function list(id, values, shape) {
@@ -65,7 +65,7 @@ function show({ till_url: till, line, centre, cards, codes }) {
   at('rows').textContent = centre.rows;
   at('outcomes').textContent = Object.entries(centre.outcomes).map(([name, count]) => `, ${count} ${name.replaceAll('_', ' ')}`).join('');
   list('accounts', centre.accounts, account);
-  list('notices', centre.notices.length ? centre.notices : ['None: nobody has to look at anything.'], notice);
+  list('notices', centre.notices.length ? centre.notices : [{ text: 'None: nobody has to look at anything.' }], notice);
   list('cards', cards, card);
   list('codes', codes, code);
   const first = cards.find(one => one.kind === 'member');

@@ -1,7 +1,7 @@
 // The cashier page. All it shows is drawn from `now` by draw(); the agent's answers and events change `now`.
 'use strict';
 
-const AGAIN_MS = 1000; // between two tries while the agent starts again
+const AGAIN_MS = 1000; // between tries while the agent starts again
 const QUOTE_AFTER_MS = 120; // a pause in typing worth a quote
 const DEAF_MS = 400; // the second half of a double press must not dismiss an answer
 const ANSWER_MS = 60000; // then the page is idle again
