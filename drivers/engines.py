@@ -39,6 +39,10 @@ class Zxing:
         self.linear = [_ZXING[name] for name in LINEAR if _ZXING[name] in self.formats]
         self.matrix = [_ZXING[name] for name in MATRIX if name in wanted]
 
+    def reads(self, symbology: str) -> bool:
+        """Whether it is in use; EAN-13 and UPC-A are one to an engine."""
+        return _ZXING[symbology] in self.formats
+
     def read(
         self,
         image: Grey,

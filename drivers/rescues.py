@@ -15,6 +15,7 @@ import zxingcpp
 
 from drivers import bars
 from drivers.engines import Grey, OpenCV, Zbar, Zxing
+from drivers.ironing import ironed
 from drivers.symbology import Sighting
 
 SMALL_PX = 640  # zbar is at its best, and quickest, here
@@ -156,7 +157,7 @@ def _level(image: Grey, engines: Engines) -> Look:
 
 def _doubled_opencv(image: Grey, engines: Engines) -> Look:
     large = _doubled(image)
-    return Look(image=large, sightings=engines.opencv.read(large) if engines.zxing.linear else [])
+    return Look(image=large, sightings=engines.opencv.read(large) if engines.zxing.reads("EAN13") else [])
 
 
 def _doubled_zbar(image: Grey, engines: Engines) -> Look:
@@ -171,9 +172,17 @@ def _spots(image: Grey, engines: Engines) -> Look:
     return Look(image=_grey(black_white), sightings=found)
 
 
+def _ironed(image: Grey, engines: Engines) -> Look:
+    """Cloth and creased paper."""
+    if not engines.zxing.reads("QRCode"):
+        return Look(image=image, sightings=[])
+    read = (engines.zxing.read(flat, engines.zxing.matrix) for flat in ironed(image))
+    return Look(image=image, sightings=[_somewhere(seen) for seen in next(filter(None, read), [])])
+
+
 def _drawn(image: Grey, engines: Engines) -> Look:
     """Out of focus: EAN-13 and UPC-A compared with blurred drawings of themselves."""
-    sightings = bars.read(image) if engines.zxing.linear else []
+    sightings = bars.read(image) if engines.zxing.reads("EAN13") else []
     return Look(image=image, sightings=sightings)
 
 
@@ -191,5 +200,6 @@ RESCUES: dict[str, Rescue] = {
     "opencv-doubled": _doubled_opencv,
     "zbar-doubled": _doubled_zbar,
     "zxing-spots": _spots,
+    "zxing-ironed": _ironed,
     "drawn": _drawn,
 }

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.symbols import Cascade, Code, decode_still
 from tests.rigs import pictures
-from tests.rigs.pictures import Picture, bent, blurred, code, counter, lamp, noisy, turned
+from tests.rigs.pictures import Picture, bent, blurred, code, counter, creased, lamp, noisy, turned
 
 TEXTS = {
     "QRCode": "HF1:8K2M-77QX-1",
@@ -77,6 +77,12 @@ def test_a_soft_qr_code_seen_from_the_side_is_read() -> None:
     flat = code("QRCode", TEXTS["QRCode"], 200)
     narrow = np.asarray(cv2.resize(flat, (88, flat.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
     assert rescued(blurred(counter(narrow, at=(300, 120)), 1.0)).text == TEXTS["QRCode"]
+
+
+def test_a_qr_code_on_cloth_is_ironed_and_read() -> None:
+    symbol = code("QRCode", "https://holdfast.example/c/8K2M77QX", 300)
+    read = rescued(creased(counter(symbol, at=(150, 80)), depth_px=4, width_px=200))
+    assert (read.text, read.stage) == ("https://holdfast.example/c/8K2M77QX", "zxing-ironed")
 
 
 def test_bright_spots_on_a_qr_code_spoil_only_themselves() -> None:

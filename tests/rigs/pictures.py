@@ -48,6 +48,16 @@ def bent(picture: Picture, depth_px: float) -> Picture:
     return np.asarray(bowed, np.uint8)
 
 
+def creased(picture: Picture, depth_px: float, width_px: float = 70) -> Picture:
+    """On cloth: waves in both directions."""
+    height, width = picture.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    turn = 2 * np.pi / width_px
+    to_x, to_y = x + depth_px * np.sin(turn * y), y + depth_px * np.sin(turn * (x + y / 2))
+    waved = cv2.remap(picture, np.float32(to_x), np.float32(to_y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(waved, np.uint8)
+
+
 def turned(picture: Picture, degrees: float) -> Picture:
     height, width = picture.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
