@@ -83,9 +83,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except AnswerError as error:
-        fail(f"{error.problem.get('code')}: {error.problem.get('detail')}")
+        code = str(error.problem.get("code"))
+        fail(f"{code}: {error.problem.get('detail')}{_hint(code)}")
     except RefusedError as error:
-        fail(f"{error.code}: {words.reason('en', error.code, **error.fields)}")
+        fail(f"{error.code}: {words.reason('en', error.code, **error.fields)}{_hint(error.code)}")
     except words.AmountError as error:
         fail(f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
     except (StorageError, InUseError) as error:
@@ -95,7 +96,13 @@ def translated() -> Iterator[None]:
     except (JournalError, AlreadyEnrolledError) as error:
         fail(str(error))
     except ExchangeFailedError as error:
-        fail(f"{error.failure.code or 'line.down'}: {error.failure.text}", 3)
+        unreachable = error.failure.kind in ("line", "busy")
+        fail(f"{error.failure.code or 'line.down'}: {error.failure.text}", 3 if unreachable else 1)
+
+
+def _hint(code: str) -> str:
+    """How a card is written here, where it was not understood."""
+    return "\nWrite a card as uid:04a1b2c3d4e580, num:4006381333931 or ndef:TEXT." if code.startswith("token.") else ""
 
 
 # -- the terminal itself -----------------------------------------------------------------------------------------------
@@ -165,8 +172,7 @@ def config_show(config: ConfigFile = DEFAULT) -> None:
     Example: holdfast config show
     """
     loaded = read_config(config)
-    shown = msgspec.to_builtins(loaded, builtin_types=(Path,))
-    say_json({**shown, "path": str(loaded.path)})
+    say_json(msgspec.to_builtins(loaded, enc_hook=str))
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -292,7 +298,8 @@ def journal(
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["at_ms"] / 1000))
         why = f"{row['outcome']} ({row['reason']})" if row["reason"] else row["outcome"]
         table.add_row(str(row["seq"]), when, row["kind"], str(row["points"] or ""), row["receipt"] or "", why)
-    out.print(table)
+    natural = out.measure(table, options=out.options.update(width=10_000)).maximum  # a pipe cuts nothing off
+    out.print(table, width=natural, crop=False)
 
 
 @journal_app.command("verify")
@@ -448,7 +455,7 @@ def sync(config: ConfigFile = DEFAULT, json: Json = False) -> None:
         with err.status("Exchanging with the centre ...") if sys.stderr.isatty() else contextlib.nullcontext():
             found = remote.post("/sync") if remote is not None else msgspec.to_builtins(sync_alone(loaded))
     if json:
-        say_json({name: value for name, value in found.items() if name not in ("id", "type")})
+        say_json({"error": None} | {name: value for name, value in found.items() if name not in ("id", "type")})
     else:
         sent = ", ".join(f"{count} {outcome}" for outcome, count in found["outcomes"].items())
         out.print(f"{found['pushed']} rows sent{f' ({sent})' if sent else ''}, {found['pulled']} changes received.")
@@ -464,6 +471,7 @@ def sync(config: ConfigFile = DEFAULT, json: Json = False) -> None:
 @app.command()
 def doctor(
     only: Annotated[str | None, typer.Option(help="One area: reader, line, centre, clock, storage, queue ...")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also causes, and what is hidden.")] = False,
     config: ConfigFile = DEFAULT,
     json: Json = False,
 ) -> None:
@@ -478,7 +486,7 @@ def doctor(
     if json:
         say_json(to_json(report))
     else:
-        render(report, out)
+        render(report, out, verbose=verbose)
     raise typer.Exit(1 if any(finding.severity in ("warning", "critical") for finding in report.shown) else 0)
 
 

@@ -142,7 +142,23 @@ def list_terminals(data_dir: DataDir = DEFAULT_DATA_DIR, database: Database = No
     if json:
         say_json(found)
         return
-    _table("No terminal has joined yet. Next: holdfast-server enrolment-code", found)
+    shown = [
+        {
+            "terminal": line["terminal"][:8],
+            **{name: line[name] for name in ("outlet", "label", "status")},
+            "joined": _when(line["enrolled_ms"]),
+            "last heard": _when(line["heard_ms"]),
+            "rows here": line["head_seq"],
+        }
+        for line in found
+    ]
+    _table("No terminal has joined yet. Next: holdfast-server enrolment-code", shown)
+
+
+def _when(at_ms: int | None) -> str:
+    if at_ms is None:
+        return "never"
+    return datetime.datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 @app.command()
@@ -203,7 +219,8 @@ def _say_mistakes(mistakes: list[Mistake], file: Path, json: bool = False) -> No
         return
     for mistake in mistakes:
         mark = "warning" if mistake.warning else "error"
-        out.print(f"{file}:{mistake.line}: {mark} {mistake.code}: {mistake.text}", highlight=False, markup=False)
+        where = f"{file}:{mistake.line}" if mistake.line else str(file)
+        out.print(f"{where}: {mark} {mistake.code}: {mistake.text}", highlight=False, markup=False)
         out.print(f"    {mistake.cure}", highlight=False, markup=False)
     errors = sum(not mistake.warning for mistake in mistakes)
     out.print(f"{errors} errors, {len(mistakes) - errors} warnings", highlight=False)
@@ -227,6 +244,7 @@ def programme_load(file: Path, data_dir: DataDir = DEFAULT_DATA_DIR, database: D
             _say_mistakes(error.mistakes, file)
             raise fail("Nothing was loaded.") from error
     out.print(f"Version {programme.version} of {programme.id} is loaded.", highlight=False)
+    out.print("Terminals have it with their next exchange.", highlight=False)
 
 
 @programme_app.command("show")
@@ -350,16 +368,22 @@ def codes_status(
     database: Database = None,
     json: Json = False,
 ) -> None:
-    """Per batch: how many codes are issued, used, void.
+    """Per batch: how many codes were issued, and how many of them are unused, used, void.
 
     Example: holdfast-server codes status --batch spring
     """
     with opened(data_dir, database) as (centre, _), centre.reading() as tx:
-        found = codes.status(tx, batch)
+        found = [_counted(line) for line in codes.status(tx, batch)]
     if json:
         say_json(found)
         return
     _table("No codes were issued yet.", found)
+
+
+def _counted(states: dict[str, Any]) -> dict[str, Any]:
+    """A batch as owners count it: all that were issued, and what became of them."""
+    counts = {"unused": states.get("issued", 0), "used": states.get("used", 0), "void": states.get("void", 0)}
+    return {"batch": states["batch"], "issued": sum(counts.values()), **counts}
 
 
 def _table(empty: str, lines: list[dict[str, Any]]) -> None:
@@ -370,7 +394,12 @@ def _table(empty: str, lines: list[dict[str, Any]]) -> None:
     table = Table(*names, box=None, pad_edge=False)
     for line in lines:
         table.add_row(*(str(line.get(name, "")) for name in names))
-    out.print(table)
+    out.print(table, width=_natural_width(table), crop=False)
+
+
+def _natural_width(table: Table) -> int:
+    """So that a pipe or a narrow window cuts nothing off."""
+    return out.measure(table, options=out.options.update(width=10_000)).maximum
 
 
 def main() -> None:
