@@ -195,10 +195,10 @@ DOCUMENT: Spec = {
     "codes": may(table({"max_per_purchase": may(whole(1, 10))})),
     "batches": may(listed(table(BATCH))),
     "rewards": may(listed(table(REWARD))),
-    "burning": may(table({"points": must(points), "value_minor": must(minor), "minimum_points": must(points)})),
+    "burning": may(table({"points": must(points), "value_minor": must(minor), "minimum_points": may(points)})),
     "expiry": may(table(EXPIRY)),
     "referral": may(
-        table({"friend_points": must(points), "referrer_points": must(points), "max_per_year": must(whole(1, 1000))})
+        table({"friend_points": must(points), "referrer_points": must(points), "max_per_year": may(whole(1, 1000))})
     ),
     "compensation": may(
         listed(
