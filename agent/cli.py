@@ -37,6 +37,7 @@ app.add_typer(pos_key_app, name="pos-key")
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+WIDE = 1_000  # columns: a pipe or a narrow window cuts nothing off a table
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", envvar="HOLDFAST_CONFIG", help="Default: /etc/holdfast/agent.toml.")
@@ -298,8 +299,7 @@ def journal(
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["at_ms"] / 1000))
         why = f"{row['outcome']} ({row['reason']})" if row["reason"] else row["outcome"]
         table.add_row(str(row["seq"]), when, row["kind"], str(row["points"] or ""), row["receipt"] or "", why)
-    natural = out.measure(table, options=out.options.update(width=10_000)).maximum  # a pipe cuts nothing off
-    out.print(table, width=natural, crop=False)
+    Console(width=WIDE, highlight=False).print(table)
 
 
 @journal_app.command("verify")

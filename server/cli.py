@@ -37,6 +37,7 @@ app.add_typer(report_app, name="report")
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
+WIDE = 1_000  # columns: a pipe or a narrow window cuts nothing off a table
 
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="HOLDFAST_SERVER_DATA_DIR", help="Database and keys.")]
 Database = Annotated[str | None, typer.Option("--database", help="Default: sqlite file centre.db in the data folder.")]
@@ -394,12 +395,7 @@ def _table(empty: str, lines: list[dict[str, Any]]) -> None:
     table = Table(*names, box=None, pad_edge=False)
     for line in lines:
         table.add_row(*(str(line.get(name, "")) for name in names))
-    out.print(table, width=_natural_width(table), crop=False)
-
-
-def _natural_width(table: Table) -> int:
-    """So that a pipe or a narrow window cuts nothing off."""
-    return out.measure(table, options=out.options.update(width=10_000)).maximum
+    Console(width=WIDE).print(table)
 
 
 def main() -> None:
