@@ -1,4 +1,5 @@
-"""How long one decision takes: a simple purchase, and 60 lines against 200 campaigns that are all live.
+"""How long one decision takes: one line of a member of the last days against four campaigns, and 60 lines of an old
+member, with own rows, against 200 campaigns that are all live.
 
 The baseline is the rule's arithmetic done the plain way, a Fraction for every line and campaign.
 """
@@ -27,10 +28,10 @@ def run() -> dict[str, dict[str, Any]]:
     """Median microseconds of one decision, of seven runs interleaved with their baselines."""
     simple, large = _programme(4), _programme(200)
     small_basket, large_basket = _purchase(1), _purchase(60)
-    facts, rows = _facts(), OwnRows(_rows())
+    facts, recent, rows = _facts(days=40), _facts(days=6), OwnRows(_rows())
     return {
         "decide.simple": _figure(
-            lambda: decide(simple, facts, rows, small_basket, NOW),
+            lambda: decide(simple, recent, OwnRows(), small_basket, NOW),
             lambda: _plainly(simple, small_basket),
             times=400,
             aim=SIMPLE_AIM_US,
@@ -162,7 +163,7 @@ def _purchase(lines: int) -> Request:
     )
 
 
-def _facts() -> Facts:
+def _facts(*, days: int) -> Facts:
     today = NOW.date()
     return Facts(
         known=True,
@@ -174,7 +175,7 @@ def _facts() -> Facts:
         birth_month=5,
         tags=("vip",),
         tier=HeldTier(id="t", until="2026-12-31"),
-        days={(today - timedelta(days=2 * i)).isoformat(): (1, 2500, 25, 25) for i in range(1, 40)},
+        days={(today - timedelta(days=2 * i)).isoformat(): (1, 2500, 25, 25) for i in range(1, days)},
         budgets={f"k{i}": BudgetFacts(as_of=40, left=10_000) for i in range(0, 200, 10)},
     )
 

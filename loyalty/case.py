@@ -6,7 +6,6 @@ from itertools import accumulate
 from loyalty.answer import Approved, Declined, Hint
 from loyalty.calendar import Moment, days_later
 from loyalty.facts import Facts
-from loyalty.lines import Basket
 from loyalty.place import Place
 from loyalty.request import ACTIVATE, CODE, EARN, Request
 from loyalty.since import OwnRows
@@ -55,7 +54,7 @@ class Case:
         self.us = moment.us
         self.flags: list[str] = []
         self.lenient = request.posted and request.kind in (EARN, CODE, ACTIVATE)
-        self.basket = Basket(programme, ())
+        self.basket = place.no_lines
         self.eligible = 0
         self.qualifying = False
         self.level: Level | None = None

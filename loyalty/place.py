@@ -7,6 +7,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from loyalty.calendar import HOUR_US, end_instant, start_instant
+from loyalty.lines import Basket
 from loyalty.terms import Batch, Campaign, Outlet, Programme, Reward, Window
 
 Made = TypeVar("Made")
@@ -58,7 +59,8 @@ class LiveReward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """`on_purchase` and `on_activation` ask no code and may run here; they stand in the order of campaigns."""
+    """`on_purchase` and `on_activation` ask no code and may run here; they stand in the order of campaigns. `no_lines`
+    is the basket of a request without a purchase."""
 
     outlet: Outlet
     validity: Span
@@ -67,6 +69,7 @@ class Place:
     on_activation: tuple[LiveCampaign, ...]
     batches: dict[str, LiveBatch]
     rewards: dict[str, LiveReward]
+    no_lines: Basket
 
 
 def place_of(programme: Programme, outlet: str) -> Place | None:
@@ -100,6 +103,7 @@ def _worked_out(programme: Programme, outlet: Outlet) -> Place:
         on_activation=tuple(live for live in free if live.campaign.on == "activation"),
         batches={b.id: _batch(programme, b, outlet, opens.get(b.id)) for b in programme.batches.values()},
         rewards={r.id: _reward(programme, r, outlet.zone) for r in programme.rewards.values()},
+        no_lines=Basket(programme, ()),
     )
 
 
