@@ -615,7 +615,11 @@ def pos_key_new(name: str, config: ConfigFile = DEFAULT, json: Json = False) -> 
     """
     from agent.keys import PosKeys
 
-    secret = PosKeys(read_config(config).data_dir).make(name)
+    data_dir = read_config(config).data_dir
+    try:
+        secret = PosKeys(data_dir).make(name)
+    except OSError as error:
+        fail(f"No key was made: {data_dir} cannot be written to ({error.strerror}). Run it as the terminal's user.")
     if json:
         say_json({"name": name, "key": secret})
     else:

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from loyalty import vectors as programme_vectors
 from loyalty.check import check as check_document
-from loyalty.ids import Generation
+from loyalty.ids import Generation, fingerprint
 from loyalty.mistakes import Mistake
 from loyalty.programme import ProgrammeError
-from server import audit, codes, programmes, terminals
+from server import audit, codes, programmes, schema, terminals
 from server.keys import KeyFileError, Keys, load_or_make
 from server.store import Store, StoreError
 from server.web import wall_ms
@@ -134,12 +135,14 @@ def enrolment_code(
 
 @app.command("terminals")
 def list_terminals(data_dir: DataDir = DEFAULT_DATA_DIR, database: Database = None, json: Json = False) -> None:
-    """Every terminal, its outlet, and when it was last heard.
+    """Every terminal, its outlet, when it was last heard, and the fingerprint it showed when it joined.
 
     Example: holdfast-server terminals --json
     """
     with opened(data_dir, database) as (centre, _), centre.reading() as tx:
-        found = audit.terminals(tx)
+        t = schema.terminals.c
+        keys = {found.id.hex(): found.public_key for found in tx.execute(sa.select(t.id, t.public_key))}
+        found = [line | {"fingerprint": fingerprint(keys[line["terminal"]])} for line in audit.terminals(tx)]
     if json:
         say_json(found)
         return
@@ -150,6 +153,7 @@ def list_terminals(data_dir: DataDir = DEFAULT_DATA_DIR, database: Database = No
             "joined": _when(line["enrolled_ms"]),
             "last heard": _when(line["heard_ms"]),
             "rows here": line["head_seq"],
+            "fingerprint": line["fingerprint"],
         }
         for line in found
     ]
@@ -258,10 +262,7 @@ def programme_show(
 
     Example: holdfast-server programme show --version 3
     """
-    import sqlalchemy as sa
-
-    from server.schema import programmes as table
-
+    table = schema.programmes
     with opened(data_dir, database) as (centre, _), centre.reading() as tx:
         wanted = version or tx.execute(sa.select(sa.func.max(table.c.version))).scalar()
         document = tx.execute(sa.select(table.c.document).where(table.c.version == wanted)).scalar()
