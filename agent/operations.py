@@ -14,12 +14,13 @@ from agent.words.money import parse_amount
 from drivers.lines import Reading
 from loyalty.answer import Approved, Declined
 from loyalty.ids import AccountId, CardToken, EventId
-from loyalty.request import Approval, Line, PresentedCode, Request
+from loyalty.request import Approval, Line, Request
 from loyalty.rows import Caller, Earned, Kind, read_body, read_detail
 from sync.exchange import acknowledged
 from sync.protocol.chain import Row, event_id
 
 SCHEMES = ("uid", "num", "ndef")
+MAX_SEQ = (1 << 63) - 1  # SQLite's largest integer
 
 
 class Ask(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +90,7 @@ class Operations:
         """`scheme:value`, or bare digits or hex as staff type them. Raises RefusedError."""
         scheme, _, value = card.partition(":")
         if scheme in SCHEMES and value:
-            return self.till.identity.token(scheme, value)
+            return self.till.identity.token(scheme, value.lower() if scheme == "uid" else value)
         found = read_token(
             Reading(kind="text", scope="typed", text=card),
             identity_prefixes=tuple(self._config.cards.identity_prefixes),
@@ -121,12 +122,8 @@ class Operations:
             vouchers_minor=asked.vouchers_minor,
             lines=asked.lines,
             receipt=asked.receipt,
-            codes=self._codes(asked.codes),
+            codes=self.till.bonus_codes(asked.codes),
         )
-
-    def _codes(self, texts: tuple[str, ...]) -> tuple[PresentedCode, ...]:
-        read = [self.till.read_code(text, "bonus") for text in texts]
-        return tuple(PresentedCode(id=c.id, batch=c.batch, serial=c.serial, programme=c.programme) for c in read)
 
     def quote(self, asked: Earning) -> tuple[Approved | Declined, Request, dict[str, Any]]:
         """The decision without writing."""
@@ -179,7 +176,7 @@ class Operations:
             outlet=self.till.identity.outlet,
             operator=asked.operator,
             approval=asked.approval,
-            codes=self._codes(asked.codes),
+            codes=self.till.bonus_codes(asked.codes),
         )
         return self.till.perform(self.token(asked.card), request, caller=caller, operator=asked.operator)
 
@@ -204,7 +201,7 @@ class Operations:
     def row(self, seq: int | None, event: str | None) -> Row:
         """A row of this terminal by number or event id; raises RefusedError."""
         journal = self.till.journal
-        found = journal.row(seq) if seq is not None else None
+        found = journal.row(seq) if seq is not None and abs(seq) <= MAX_SEQ else None
         if event is not None:
             try:
                 found = journal.row_of_event(EventId(bytes.fromhex(event)))

@@ -29,7 +29,7 @@ from sync.exchange import acknowledged, forked
 from sync.identity import Identity
 from sync.journal import Journal
 from sync.member import Standing, account_of, standing
-from sync.protocol.chain import Head, Row, event_id
+from sync.protocol.chain import MAX_BODY_BYTES, Head, Row, event_id
 from sync.snapshot import Held, SnapshotReader, State
 
 LIFETIME_MARGIN_S = 5.0  # stop before the centre does
@@ -184,16 +184,19 @@ class Till:
         request = Request(kind="activate", outlet=self.identity.outlet, operator=operator)
         with self.journal.deciding():
             if (earlier := self._replayed(token, request, caller, now)) is not None:
+                self._refuse_other_activation(earlier.row, code, first_name, now)
                 return earlier
             case = self._case(token, now)
             facts = case.facts if case.found else Facts(known=True, status="none")
-            used = self.read_code(code, "activation") if code is not None else None
+            used = self._read_code(code, "activation", now) if code is not None else None
             if used is None and not (assisted and operator):
-                raise RefusedError("code.length" if code is not None else "till.code_needed")
+                raise RefusedError("till.code_needed")
+            if used is not None:
+                self._refuse_used(used.id)
             answer = decide(case.programme, facts, [], request, now)
             if isinstance(answer, Declined):
                 return NotDone(request=request, answer=answer, view=self._view(case))
-            way = "assisted" if used is None else "signed" if code and code.upper().startswith("HF1:") else "typed"
+            way = "assisted" if used is None else "signed" if code and ":" in code else "typed"
             detail = Activated(
                 outlet=self.identity.outlet,
                 way=way,
@@ -239,12 +242,12 @@ class Till:
             with snapshot.view():
                 state, held = snapshot.state(), snapshot.allowances()
             closed = self._closed()
-            over = [h for h in held if h.id not in closed and not _usable(h, moment, state, self.journal)]
+            ours = [h for h in held if h.id not in closed and h.epoch == self.journal.epoch()]
+            over = [h for h in ours if not _usable(h, moment, state, self.journal)]
             basis = Basis(generation=state.generation, programme=0, block_list=state.cursor, feed=state.cursor)
             for allowance in over:
-                if allowance.epoch == self.journal.epoch():
-                    context = _Writing(self.journal, moment, basis, allowance.account, None, None, None)
-                    context.append(AllowanceClosed(allowance=allowance.id, spent=self._spent(allowance)))
+                context = _Writing(self.journal, moment, basis, allowance.account, None, None, None)
+                context.append(AllowanceClosed(allowance=allowance.id, spent=self._spent(allowance)))
         return len(over)
 
     def open_branch(self, epoch: int, parent: Head) -> bool:
@@ -260,22 +263,31 @@ class Till:
 
     # -- codes -----------------------------------------------------------------------------------------------------
 
-    def read_code(self, text: str, purpose: str) -> rows.UsedCode:
+    def bonus_codes(self, texts: Sequence[str]) -> tuple[PresentedCode, ...]:
+        """Bonus codes that were scanned or typed, for a request. Raises RefusedError for one that is none."""
+        now = _now(self._moment())
+        read = [self._read_code(text, "bonus", now) for text in texts]
+        return tuple(PresentedCode(id=c.id, batch=c.batch, serial=c.serial, programme=c.programme) for c in read)
+
+    def _read_code(self, text: str, purpose: str, now: datetime.datetime) -> rows.UsedCode:
         """A code that was scanned or typed, proven as far as it can be here. Raises RefusedError."""
-        snapshot, now = self.snapshot(), _now(self._moment())
+        snapshot = self.snapshot()
         programme = self._in_force(snapshot, now)
-        if text.strip().upper().startswith("HF"):
+        if ":" in text:  # of typed codes one in a thousand begins with HF, too
             code, found_purpose = self._signed(text, now, programme.id)
         else:
             code, found_purpose = self._typed(text, snapshot, programme.id)
         if found_purpose != purpose:
             raise RefusedError("till.code_purpose")
-        if self.journal.rows_using(code.id):
+        return code
+
+    def _refuse_used(self, code: str) -> None:
+        """Raises RefusedError for a code that was used here, or of which the centre told that it is used or void."""
+        if self.journal.rows_using(code):
             raise RefusedError("code.used")
-        state = snapshot.code_state(bytes.fromhex(code.id))
+        state = self.snapshot().code_state(bytes.fromhex(code))
         if state is not None:
             raise RefusedError(f"code.{state}")
-        return code
 
     def _signed(self, text: str, now: datetime.datetime, programme: str) -> tuple[rows.UsedCode, str]:
         try:
@@ -348,14 +360,9 @@ class Till:
             self._prepare_allowances(case, case.found.account)
 
     def _prepare_codes(self, case: _Case, presented: Sequence[PresentedCode]) -> None:
-        snapshot = self.snapshot()
-        blocks: dict[str, CodeFacts] = {}
         for code in presented:
-            state = snapshot.code_state(bytes.fromhex(code.id)) if code.batch is not None else None
-            uses = 1 if state == "used" else 0
-            blocks[code.id] = CodeFacts(as_of=case.acked, uses=uses, state="void" if state == "void" else None)
-            self._also(case, self.journal.rows_using(code.id))
-        case.facts = replace(case.facts, codes=blocks)
+            self._refuse_used(code.id)
+        case.facts = replace(case.facts, codes={code.id: CodeFacts(as_of=case.acked) for code in presented})
 
     def _prepare_allowances(self, case: _Case, account: AccountId) -> None:
         moment, snapshot = self._moment(), self.snapshot()
@@ -444,6 +451,14 @@ class Till:
             replayed=True,
         )
 
+    def _refuse_other_activation(self, row: Row, code: str | None, name: str | None, now: datetime.datetime) -> None:
+        """Raises RefusedError where a repeated activation asks for another one than its row."""
+        detail = rows.read_detail(rows.read_body(row.body))
+        assert isinstance(detail, Activated)
+        used = self._read_code(code, "activation", now).id if code is not None else None
+        if (used, name) != (detail.code.id if detail.code else None, detail.first_name):
+            raise RefusedError("caller.key_used")
+
     # -- programme and view ----------------------------------------------------------------------------------------
 
     def _in_force(self, snapshot: SnapshotReader, now: datetime.datetime) -> Programme:
@@ -514,6 +529,8 @@ class _Writing:
             card=self.card if asked else None,
             caller=self.caller if asked else None,
         )
+        if len(body) > MAX_BODY_BYTES:
+            raise RefusedError("request.too_long")
         return self.journal.append(body, points=points, account=self.account, receipt=receipt, codes=codes)
 
 
@@ -550,9 +567,24 @@ def _same(request: Request, body: rows.Body, detail: rows.Detail) -> bool:
     """Whether a repeated request asks what the row answered."""
     if not isinstance(detail, rows.Decided):
         return False
-    before = request_of(body, detail)
-    fields = ("kind", "amount_minor", "vouchers_minor", "receipt", "reward", "of", "whole")
-    return all(getattr(before, name) == getattr(request, name) for name in fields)
+    return _essence(request_of(body, detail)) == _essence(request)
+
+
+def _essence(request: Request) -> Request:
+    """What is asked for, as a row keeps it, without who asked."""
+    returned = request.kind == "reverse"
+    lines = tuple(
+        replace(
+            line,
+            quantity=line.quantity if line.quantity is not None else 0 if returned else 1,
+            category=None if returned else line.category,
+            product=None if returned else line.product,
+        )
+        for line in request.lines or ()
+    )
+    points = None if request.reward else request.points
+    plain = replace(request, operator=None, approval=None, hold=False, currency=None, reason=None)
+    return replace(plain, lines=lines or None, points=points)
 
 
 def event_of(row: Row) -> EventId:
