@@ -235,7 +235,7 @@ def test_a_source_that_hangs_silences_the_heart_so_that_the_agent_can_tell(tmp_p
     try:
         driver.wait_for(Health)
         with pytest.raises(queue.Empty):
-            for _ in range(100):
+            for _ in range(20):
                 driver._queue.get(timeout=4)
     finally:
         driver.process.kill()
