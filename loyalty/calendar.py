@@ -4,10 +4,11 @@ Instants are integers, microseconds since 1970 UTC, so that comparing them is ch
 """
 
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -23,8 +24,7 @@ Slots = tuple[tuple[int, int], ...]
 """Minutes of the week, Monday 00:00 being 0: start inside, end outside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """`now` as the outlet's wall clock reads it. `day`, `month`, `year` are ISO text."""
 
     us: int

@@ -1,7 +1,6 @@
 """The lines of an answer that gives points, from exact units to points: one way for decisions and for returns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -26,8 +25,7 @@ class RuleUnits(Struct, frozen=True):
     expires_days: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Priced:
+class Priced(Struct, frozen=True, kw_only=True):
     """`lines` are the rules in order, `cuts` the caps' negative lines."""
 
     lines: tuple[RulePoints, ...]
