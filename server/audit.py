@@ -131,12 +131,10 @@ def _chain(tx: sa.Connection, terminal: TerminalId, epoch: int, root: RowHash) -
 
 def _sums(tx: sa.Connection) -> list[str]:
     a, p, lot = schema.accounts.c, schema.postings.c, schema.lots.c
-    posted = dict(
-        tx.execute(sa.select(p.account, sa.func.sum(p.points)).where(p.ledger == "member").group_by(p.account))
-        .tuples()
-        .all()
-    )
-    in_lots = dict(tx.execute(sa.select(lot.account, sa.func.sum(lot.remaining)).group_by(lot.account)).tuples().all())
+    member = sa.select(p.account, sa.func.sum(p.points)).where(p.ledger == "member").group_by(p.account)
+    posted = dict(tuple(row) for row in tx.execute(member))
+    remaining = sa.select(lot.account, sa.func.sum(lot.remaining)).group_by(lot.account)
+    in_lots = dict(tuple(row) for row in tx.execute(remaining))
     faults: list[str] = []
     for account in tx.execute(sa.select(a.id, a.no, a.balance).where(a.alias_of.is_(None))).all():
         loaded = accounts.load(tx, account.id)
@@ -182,4 +180,4 @@ def reconcile(tx: sa.Connection) -> list[dict[str, Any]]:
         .order_by(t.label, r.outcome)
     )
     names = ("terminal", "outlet", "outcome", "rows", "points_said", "points_counted")
-    return [dict(zip(names, row, strict=True)) for row in found.tuples()]
+    return [dict(zip(names, row, strict=True)) for row in found]

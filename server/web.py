@@ -254,7 +254,7 @@ def metrics(request: Http) -> str:
 
 def _outcomes(tx: sa.Connection) -> dict[str, int]:
     counted = sa.select(schema.rows.c.outcome, sa.func.count()).group_by(schema.rows.c.outcome)
-    return dict(tx.execute(counted).tuples().all())
+    return dict(tuple(row) for row in tx.execute(counted))
 
 
 def wall_ms() -> int:
