@@ -146,12 +146,13 @@ def _ingest(posting: Posting, stream: Stream, rows: list[Row], commit: int) -> S
     for row in rows:
         event = event_id(row.hash)
         kind, said, account, receipt, caller = _columns(row)
-        if not _is_known(posting.tx, posting.terminal, event):
+        came_by = _came_by(posting.tx, posting.terminal, event)
+        if came_by is None:
             _insert(posting, stream.epoch, row, event, commit, kind, said, receipt, caller)
             verdict = _first(posting, row, event, caller)
             _settle(posting.tx, event, verdict, account)
         streams.add(stream.counts, kind, said)
-        stream = stream._replace(head=Place(row.seq, row.hash))
+        stream = stream.grown(Place(row.seq, row.hash), stream.epoch if came_by is None else came_by)
     if rows:
         streams.save(posting.tx, stream)
         _decide_suspended(posting, commit)
@@ -174,9 +175,11 @@ def _columns(row: Row) -> tuple[int, int, AccountId | None, str | None, str | No
     return body.kind, answer.points if answer else 0, body.account, receipt, caller
 
 
-def _is_known(tx: sa.Connection, terminal: TerminalId, event: EventId) -> bool:
+def _came_by(tx: sa.Connection, terminal: TerminalId, event: EventId) -> int | None:
+    """By which stream a row came that is here already: before a restore, or from a copy of the disk."""
     r = schema.rows.c
-    return tx.execute(sa.select(r.seq).where(r.terminal == terminal, r.event_id == event)).first() is not None
+    found: int | None = tx.execute(sa.select(r.stream).where(r.terminal == terminal, r.event_id == event)).scalar()
+    return found
 
 
 def _insert(
@@ -321,7 +324,7 @@ def _answer(
 
 def _outcomes(tx: sa.Connection, stream: Stream, after: int) -> list[Outcome]:
     """All outcomes other than `applied` on this chain, from the terminal's mark to its head."""
-    chain = streams.on_chain(streams.segments(tx, stream.terminal, stream.epoch), stream.terminal)
     r = schema.rows.c
-    found = tx.execute(sa.select(schema.rows).where(chain, r.seq > after, r.outcome != "applied").order_by(r.seq))
+    others = sa.and_(streams.on_chain(stream), r.seq > after, r.outcome != "applied")
+    found = tx.execute(sa.select(schema.rows).where(others).order_by(r.seq))
     return [feed.outcome_of(row) for row in found]

@@ -119,8 +119,9 @@ def _chain(tx: sa.Connection, terminal: TerminalId, epoch: int, root: RowHash) -
     stream = streams.load(tx, terminal, epoch)
     assert stream is not None
     r, seq, hash_ = schema.rows.c, 0, root
-    chain = streams.on_chain(streams.segments(tx, terminal, epoch), terminal)
-    for row in tx.execute(sa.select(r.seq, r.epoch_born, r.hash, r.body).where(chain).order_by(r.seq)):
+    for row in tx.execute(
+        sa.select(r.seq, r.epoch_born, r.hash, r.body).where(streams.on_chain(stream)).order_by(r.seq)
+    ):
         if row.seq != seq + 1:
             return [f"{name}: row {seq + 1} is missing"]
         if row_hash(hash_, terminal, row.epoch_born, row.seq, row.body) != row.hash:

@@ -42,14 +42,14 @@ nonces = Table(
     Index("nonces_by_time", "at_ms"),
 )
 
-# One epoch of one terminal: a stream of its own, that begins on another's chain.
+# One epoch of one terminal: a stream of its own, that begins on another's chain. A row is kept once, under the stream
+# it first came by; `parts` says which rows of which streams make up this chain, oldest first.
 streams = Table(
     "streams",
     tables,
     Column("terminal", LargeBinary, primary_key=True),
     Column("epoch", Integer, primary_key=True),
-    Column("parent_epoch", Integer, nullable=False),
-    Column("parent_seq", BigInteger, nullable=False),
+    Column("parts", LargeBinary, nullable=False),  # msgpack [[stream, above, through]]
     Column("head_seq", BigInteger, nullable=False),
     Column("head_hash", LargeBinary, nullable=False),
     Column("safe_seq", BigInteger, nullable=False),

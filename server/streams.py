@@ -19,24 +19,32 @@ from sync.protocol.messages import Branch, Place, Probe
 Counts = dict[int, tuple[int, int]]
 
 
+class Part(NamedTuple):
+    """Rows `above` < seq <= `through` of a chain first came by the stream of this epoch."""
+
+    stream: int
+    above: int
+    through: int
+
+
 class Stream(NamedTuple):
     """Where one epoch of one terminal stands."""
 
     terminal: TerminalId
     epoch: int
-    parent_epoch: int
-    parent_seq: int
+    parts: list[Part]
     head: Place
     safe_seq: int
     counts: Counts
 
-
-class Segment(NamedTuple):
-    """Rows `above` < seq <= `through` of a chain first came under the epoch `stream`."""
-
-    stream: int
-    above: int
-    through: int
+    def grown(self, head: Place, first_came_by: int) -> Stream:
+        """The stream one row longer; the row may be here already, by another stream of this terminal."""
+        last = self.parts[-1] if self.parts else None
+        if last is not None and last.stream == first_came_by:
+            parts = [*self.parts[:-1], last._replace(through=head.seq)]
+        else:
+            parts = [*self.parts, Part(first_came_by, self.head.seq, head.seq)]
+        return self._replace(head=head, parts=parts)
 
 
 def load(tx: sa.Connection, terminal: TerminalId, epoch: int) -> Stream | None:
@@ -47,16 +55,22 @@ def load(tx: sa.Connection, terminal: TerminalId, epoch: int) -> Stream | None:
         return None
     counts = msgspec.msgpack.decode(found.counts, type=Counts)
     head = Place(found.head_seq, found.head_hash)
-    return Stream(terminal, epoch, found.parent_epoch, found.parent_seq, head, found.safe_seq, counts)
+    parts = [Part(*part) for part in msgspec.msgpack.decode(found.parts, type=list[tuple[int, int, int]])]
+    return Stream(terminal, epoch, parts, head, found.safe_seq, counts)
 
 
 def save(tx: sa.Connection, stream: Stream) -> None:
-    """Writes head and counts."""
+    """Writes how far it goes, of what it is made, and counts."""
     s = streams.c
     tx.execute(
         streams.update()
         .where(s.terminal == stream.terminal, s.epoch == stream.epoch)
-        .values(head_seq=stream.head.seq, head_hash=stream.head.hash, counts=msgspec.msgpack.encode(stream.counts))
+        .values(
+            head_seq=stream.head.seq,
+            head_hash=stream.head.hash,
+            parts=msgspec.msgpack.encode(stream.parts),
+            counts=msgspec.msgpack.encode(stream.counts),
+        )
     )
 
 
@@ -65,26 +79,11 @@ def how_many(tx: sa.Connection, terminal: TerminalId) -> int:
     return tx.execute(sa.select(sa.func.count()).where(streams.c.terminal == terminal)).scalar_one()
 
 
-def segments(tx: sa.Connection, terminal: TerminalId, epoch: int) -> list[Segment]:
-    """Which rows make up a chain, newest part first."""
-    parts: list[Segment] = []
-    through: int | None = None
-    stream = load(tx, terminal, epoch)
-    while stream is not None:
-        top = stream.head.seq if through is None else through
-        parts.append(Segment(stream.epoch, stream.parent_seq, top))
-        through = min(top, stream.parent_seq)
-        stream = load(tx, terminal, stream.parent_epoch) if stream.parent_epoch else None
-    return parts
-
-
-def on_chain(parts: Sequence[Segment], terminal: TerminalId) -> sa.ColumnElement[bool]:
+def on_chain(stream: Stream) -> sa.ColumnElement[bool]:
     """The rows of a chain, as a condition."""
     r = rows.c
-    return sa.and_(
-        r.terminal == terminal,
-        sa.or_(*(sa.and_(r.stream == p.stream, r.seq > p.above, r.seq <= p.through) for p in parts), sa.false()),
-    )
+    spans = (sa.and_(r.stream == part.stream, r.seq > part.above, r.seq <= part.through) for part in stream.parts)
+    return sa.and_(r.terminal == stream.terminal, sa.or_(*spans, sa.false()))
 
 
 def hash_at(tx: sa.Connection, stream: Stream, seq: int, genesis: RowHash) -> bytes | None:
@@ -93,8 +92,7 @@ def hash_at(tx: sa.Connection, stream: Stream, seq: int, genesis: RowHash) -> by
         return genesis
     if seq == stream.head.seq:
         return stream.head.hash
-    chain = on_chain(segments(tx, stream.terminal, stream.epoch), stream.terminal)
-    found: bytes | None = tx.execute(sa.select(rows.c.hash).where(chain, rows.c.seq == seq)).scalar()
+    found: bytes | None = tx.execute(sa.select(rows.c.hash).where(on_chain(stream), rows.c.seq == seq)).scalar()
     return found
 
 
@@ -105,23 +103,33 @@ def begin(
     parent = common(tx, terminal, chain, head_seq, genesis)
     if isinstance(parent, Probe):
         return parent
-    owner = _stream_of(tx, terminal, parent)
-    counts: Counts = {}
-    if owner is not None:
-        counts = _counts(tx, terminal, owner, parent.seq)
+    stream = Stream(terminal, epoch, _parts(tx, terminal, parent), parent, 0, {})
+    stream = stream._replace(counts=_counts(tx, stream))
     tx.execute(
         streams.insert().values(
             terminal=terminal,
             epoch=epoch,
-            parent_epoch=owner or 0,
-            parent_seq=parent.seq,
+            parts=msgspec.msgpack.encode(stream.parts),
             head_seq=parent.seq,
             head_hash=parent.hash,
             safe_seq=0,
-            counts=msgspec.msgpack.encode(counts),
+            counts=msgspec.msgpack.encode(stream.counts),
         )
     )
-    return Stream(terminal, epoch, owner or 0, parent.seq, parent, 0, counts)
+    return stream
+
+
+def _parts(tx: sa.Connection, terminal: TerminalId, parent: Place) -> list[Part]:
+    """Of what a chain through this place is made: as the stream by which that row first came, cut there."""
+    if parent.seq == 0:
+        return []
+    r = rows.c
+    owner: int = tx.execute(
+        sa.select(r.stream).where(r.terminal == terminal, r.seq == parent.seq, r.hash == parent.hash)
+    ).scalar_one()
+    known = load(tx, terminal, owner)
+    assert known is not None, "a row names the stream it came by"
+    return [part._replace(through=min(part.through, parent.seq)) for part in known.parts if part.above < parent.seq]
 
 
 def common(
@@ -148,20 +156,10 @@ def _known(tx: sa.Connection, terminal: TerminalId, place: Place, genesis: RowHa
     return tx.execute(same.limit(1)).first() is not None
 
 
-def _stream_of(tx: sa.Connection, terminal: TerminalId, place: Place) -> int | None:
-    r = rows.c
-    found: int | None = tx.execute(
-        sa.select(r.stream).where(r.terminal == terminal, r.seq == place.seq, r.hash == place.hash).limit(1)
-    ).scalar()
-    return found
-
-
-def _counts(tx: sa.Connection, terminal: TerminalId, epoch: int, through: int) -> Counts:
-    """Rows and points by kind of a chain through a seq, as the terminal counts them: by what its rows said."""
-    chain = on_chain(segments(tx, terminal, epoch), terminal)
+def _counts(tx: sa.Connection, stream: Stream) -> Counts:
+    """Rows and points by kind of a chain, as the terminal counts them: by what its rows said."""
     counts: Counts = {}
-    found = tx.execute(sa.select(rows.c.kind, rows.c.said).where(chain, rows.c.seq <= through))
-    for kind, said in found:
+    for kind, said in tx.execute(sa.select(rows.c.kind, rows.c.said).where(on_chain(stream))):
         add(counts, kind, said)
     return counts
 
