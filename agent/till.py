@@ -360,9 +360,14 @@ class Till:
             self._prepare_allowances(case, case.found.account)
 
     def _prepare_codes(self, case: _Case, presented: Sequence[PresentedCode]) -> None:
+        """How often a code was used before: counted from all of our rows, since the centre tells of `used` and `void`
+        alone. How often it may be used is for the programme to say."""
+        snapshot = self.snapshot()
+        blocks: dict[str, CodeFacts] = {}
         for code in presented:
-            self._refuse_used(code.id)
-        case.facts = replace(case.facts, codes={code.id: CodeFacts(as_of=case.acked) for code in presented})
+            blocks[code.id] = CodeFacts(as_of=0, state=snapshot.code_state(bytes.fromhex(code.id)))
+            self._also(case, self.journal.rows_using(code.id))
+        case.facts = replace(case.facts, codes=blocks)
 
     def _prepare_allowances(self, case: _Case, account: AccountId) -> None:
         moment, snapshot = self._moment(), self.snapshot()

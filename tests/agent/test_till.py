@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,8 @@ from tests.rigs.small_disk import small_disk
 BONUS = b"""
 [[batches]]
 id = "welcome"
-campaign = "voucher"
+use = "once"
+releases = [{ at = 2026-01-01, upto = 50000 }]
 
 [[campaigns]]
 id = "voucher"
@@ -32,6 +35,7 @@ name = { en = "Voucher", fr = "Bon", it = "Buono" }
 on = "code"
 priority = 5
 gives = { points = 15 }
+when = { code_batches = ["welcome"] }
 """
 
 
@@ -339,14 +343,38 @@ def test_a_purchase_with_a_code_can_be_repeated_though_its_code_is_used_by_then(
     assert first.answer.points == 55
     assert done(earn(shop, key="k1", codes=(code,))).row == first.row
     refused("caller.key_used", lambda: earn(shop, key="k1"))
-    refused("code.used", lambda: earn(shop, key="k2", codes=(code,)))
+    assert declined(earn(shop, key="k2", codes=(code,))) == "code.used"
+    shop.acknowledged(1)
+    assert declined(earn(shop, key="k2", codes=(code,))) == "code.used"
     shop.close()
 
 
-def with_bonus(folder: Path) -> Shop:
+def with_bonus(folder: Path, use: bytes = b'use = "once"') -> Shop:
     from agent.demo.world import PROGRAMME
 
-    return Shop(folder, document=PROGRAMME.read_bytes() + BONUS)
+    return Shop(folder, document=PROGRAMME.read_bytes() + BONUS.replace(b'use = "once"', use))
+
+
+def test_a_code_is_used_as_often_as_the_programme_says(tmp_path: Path) -> None:
+    shop = with_bonus(tmp_path, b'use = "times"\ntimes = 2')
+    shop.member()
+    shop.member(OTHER_CARD)
+    code = shop.print_code("bonus").typed
+    done(earn(shop, codes=(code,)))
+    done(earn(shop, card=OTHER_CARD, codes=(code,)))
+    assert declined(earn(shop, codes=(code,))) == "code.used_up"
+    shop.close()
+
+
+@pytest.mark.parametrize("state", ["used", "void"])
+def test_a_bonus_code_that_the_centre_took_out_is_refused(tmp_path: Path, state: str) -> None:
+    shop = with_bonus(tmp_path)
+    shop.member()
+    code = shop.print_code("bonus")
+    with shop.snapshot.writing():
+        shop.snapshot.put_code_state(code.id, state)
+    assert declined(earn(shop, codes=(code.qr,))) == f"code.{state}"
+    shop.close()
 
 
 def test_a_bonus_code_alone_gives_its_points_once(tmp_path: Path) -> None:
@@ -354,7 +382,7 @@ def test_a_bonus_code_alone_gives_its_points_once(tmp_path: Path) -> None:
     shop.member()
     code = shop.print_code("bonus")
     assert done(shop.operations.use_codes(CodeUse(card=CARD, codes=(code.qr,)), None)).answer.points == 15
-    refused("code.used", lambda: shop.operations.use_codes(CodeUse(card=CARD, codes=(code.typed,)), None))
+    assert declined(shop.operations.use_codes(CodeUse(card=CARD, codes=(code.typed,)), None)) == "code.used"
     refused("till.code_purpose", lambda: earn(shop, codes=(shop.print_code().typed,)))
     assert shop.rows() == 1
     shop.close()
@@ -573,13 +601,11 @@ def test_a_full_disk_leaves_nothing_of_an_operation_and_the_next_one_works(tmp_p
 
 
 def fill(path: Path) -> None:
-    with path.open("wb") as file:
-        try:
-            while True:
-                file.write(b"x" * 4_096)
-                file.flush()
-        except OSError:
-            pass
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(handle, b"x" * 4_096)
+    os.close(handle)
 
 
 def fail_until_full(shop: Shop) -> set[str]:
