@@ -72,8 +72,8 @@ def read_config(path: Path) -> Config:
 @contextmanager
 def translated() -> Iterator[None]:
     """Every expected failure as a sentence and an exit code; only bugs show a trace."""
-    from agent.app import InUseError
     from agent.enrolment import AlreadyEnrolledError
+    from agent.opening import InUseError
     from agent.remote import AnswerError
     from agent.till import RefusedError
     from sync.client import ExchangeFailedError

@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 
-from agent.app import build_till, lock, terminal_status
+from agent.app import terminal_status
 from agent.config import Config
+from agent.opening import build_till, lock
 from agent.operations import Operations
 from sync import clocks, identity, lines
 from sync.client import Client, connect

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import uvicorn
 
-from agent.app import Agent, listener
+from agent.app import Agent
 from agent.config import Config
+from agent.opening import listener
 from agent.web.api import app
 from agent.web.pages import routes
 

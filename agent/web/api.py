@@ -149,7 +149,7 @@ class LocalApi(Controller):
             if not isinstance(result, NotDone) or result.answer.reason != "burn.allowance":
                 return result
             wish = await agent.in_till(lambda: operations.wish_for(asked))
-            refused = await agent.wish(*wish) if wish is not None else "burn.allowance"
+            refused = await agent.line.wish(*wish) if wish is not None else "burn.allowance"
             if refused is not None:
                 raise RefusedError(refused)
             return await attempt()
@@ -191,7 +191,7 @@ class LocalApi(Controller):
     async def sync(self, request: Http) -> Response[Any]:
         """Exchanges until nothing is pending."""
         try:
-            result = await _agent(request).sync_now()
+            result = await _agent(request).line.sync_now()
         except (TimeoutError, LookupError) as error:
             return _problem(503, "sync.not_ready", str(error) or "The exchange takes too long; it goes on by itself.")
         return Response(msgspec.to_builtins(result))
@@ -263,7 +263,7 @@ async def _finished(request: Http, work: Callable[[], Any], card: str | None) ->
         return Response(told, status_code=409, media_type=PROBLEM_TYPE)
     if not result.replayed:
         agent.hub.publish("decision", told)
-        agent.nudge()
+        agent.line.nudge()
     return Response(told, status_code=200 if result.replayed else 201)
 
 
