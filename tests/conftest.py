@@ -6,6 +6,11 @@ import os
 from collections import defaultdict
 
 import pytest
+from hypothesis import settings
+
+# Time proves nothing on a busy machine; what Hypothesis finds is replayed by the seed it prints.
+settings.register_profile("holdfast", deadline=None, print_blob=True)
+settings.load_profile("holdfast")
 
 
 def _suite(nodeid: str) -> str:
