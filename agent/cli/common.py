@@ -1,0 +1,119 @@
+"""What all commands share: options, how failures are said, and the way to the agent or the till.
+
+Exit codes: 0 fine, 1 a finding or a refused operation, 2 wrong usage, 3 the agent or the centre cannot be reached.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+
+from agent import config as configuration
+from agent import words
+from agent.config import Config, ConfigError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+config_app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
+readers_app = typer.Typer(invoke_without_command=True, help="Readers: their state, and what a picture decodes to.")
+journal_app = typer.Typer(invoke_without_command=True, help="Rows and outcomes; verify checks chain and numbering.")
+pos_key_app = typer.Typer(no_args_is_help=True, help="Keys for POS software.")
+app.add_typer(config_app, name="config")
+app.add_typer(readers_app, name="readers")
+app.add_typer(journal_app, name="journal")
+app.add_typer(pos_key_app, name="pos-key")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+WIDE = 1_000  # columns: a pipe or a narrow window cuts nothing off a table
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", envvar="HOLDFAST_CONFIG", help="Default: /etc/holdfast/agent.toml.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Operator = Annotated[str | None, typer.Option(help="Who does it.")]
+DEFAULT = configuration.DEFAULT_PATH
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """Says what went wrong and ends."""
+    err.print(text, markup=False)
+    raise typer.Exit(code)
+
+
+def say_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def read_config(path: Path) -> Config:
+    """The configuration; ends the command with every mistake in it."""
+    try:
+        return configuration.load(path)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            err.print(f"[!] config.invalid   {mistake.where}: {mistake.text}", markup=False)
+            err.print(f"    {mistake.cure}", markup=False)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Every expected failure as a sentence and an exit code; only bugs show a trace."""
+    from agent.enrolment import AlreadyEnrolledError
+    from agent.opening import InUseError
+    from agent.remote import AnswerError
+    from agent.till import RefusedError
+    from sync.client import ExchangeFailedError
+    from sync.files import StorageError
+    from sync.identity import NotEnrolledError
+    from sync.journal import JournalError
+
+    try:
+        yield
+    except AnswerError as error:
+        code = str(error.problem.get("code"))
+        fail(f"{code}: {error.problem.get('detail')}{_hint(code)}")
+    except RefusedError as error:
+        fail(f"{error.code}: {words.reason('en', error.code, **error.fields)}{_hint(error.code)}")
+    except words.AmountError as error:
+        fail(f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
+    except (StorageError, InUseError) as error:
+        fail(f"{error.code}: {error.text}")
+    except NotEnrolledError as error:
+        fail(f"till.not_enrolled: {error}")
+    except (JournalError, AlreadyEnrolledError) as error:
+        fail(str(error))
+    except ExchangeFailedError as error:
+        unreachable = error.failure.kind in ("line", "busy")
+        fail(f"{error.failure.code or 'line.down'}: {error.failure.text}", 3 if unreachable else 1)
+
+
+def _hint(code: str) -> str:
+    """How a card is written here, where it was not understood."""
+    return "\nWrite a card as uid:04a1b2c3d4e580, num:4006381333931 or ndef:TEXT." if code.startswith("token.") else ""
+
+
+def quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def ask(config: Path, of_agent: Callable[[Any], Any], alone_work: Callable[[Any], Any]) -> Any:
+    """The running agent's answer, or our own."""
+    loaded = read_config(config)
+    from agent.remote import alone, running
+
+    with translated():
+        remote = running(loaded)
+        if remote is not None:
+            return of_agent(remote)
+        with alone(loaded) as operations:
+            return alone_work(operations)
