@@ -17,6 +17,7 @@ from agent.cli.common import (
     Json,
     Operator,
     app,
+    ask,
     err,
     fail,
     out,
