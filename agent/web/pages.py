@@ -15,6 +15,7 @@ from litestar import Request, Response, get
 from litestar.datastructures import Cookie
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 SESSION_COOKIE = "holdfast_session"
 LANGUAGES = ("en", "fr", "it")
@@ -110,7 +111,7 @@ def routes() -> list[HTTPRouteHandler]:
         return Response(till.content, headers=said, media_type=till.media_type, cookies=[cookie])
 
     @get("/static/{name:str}", sync_to_thread=False)
-    def static(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    def static(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
         """A file of the page."""
         if name not in files:
             raise NotFoundException(detail="The page has no such file.")

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from agent.web import pages
@@ -93,6 +94,7 @@ class Till:
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.sessions = Sessions()
+        self.hellos = 0
         self.queues: list[asyncio.Queue[tuple[str, Any]]] = []
         self.loop: asyncio.AbstractEventLoop | None = None
         self.cut_answers = 0
@@ -194,11 +196,11 @@ def app(till: Till) -> Litestar:
         return till.status()
 
     @get("/api/v1/cards/{card:str}", sync_to_thread=False)
-    def card_view(card: str) -> dict[str, Any]:
+    def card_view(card: FromPath[str]) -> dict[str, Any]:
         return till.cards.get(card) or member(card, None, None)
 
     @get("/api/v1/rewards", sync_to_thread=False)
-    def rewards(request: Request[Any, Any, Any], card: str) -> list[dict[str, Any]]:
+    def rewards(request: Request[Any, Any, Any], card: FromQuery[str]) -> list[dict[str, Any]]:
         lang, held = language(request), till.cards[card]["balance"] or 0
         return [
             {"id": id_, "kind": "gift", "name": names[lang], "points": points, "available": held >= points,
@@ -207,19 +209,19 @@ def app(till: Till) -> Litestar:
         ]  # fmt: skip
 
     @post("/api/v1/quote", status_code=200, sync_to_thread=False)
-    def quote(request: Request[Any, Any, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def quote(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> dict[str, Any]:
         lang, points = language(request), worth(data["amount_minor"])
         who = till.cards[data["card"]]
         return {"decision": decision(points), "words": words(lang, points, who["name"], LINES[lang]), "card": who}
 
     @post("/api/v1/earnings", sync_to_thread=False)
-    def earnings(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
+    def earnings(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> Response[Any]:
         if request.cookies.get(pages.SESSION_COOKIE) not in till.sessions.given:
             return problem(401, "session.unknown", "Open the page again.")
         return written(request, data, worth(data["amount_minor"]), LINES[language(request)])
 
     @post("/api/v1/burns", sync_to_thread=False)
-    def burns(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
+    def burns(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> Response[Any]:
         prices = {id_: points for id_, points, _ in REWARDS}
         points = data["points"] if "points" in data else prices[data["reward"]]
         if points > till.cards[data["card"]]["balance"]:
@@ -228,18 +230,18 @@ def app(till: Till) -> Litestar:
         return written(request, data, -points, [])
 
     @post("/api/v1/activations", sync_to_thread=False)
-    def activations(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
+    def activations(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> Response[Any]:
         if not data.get("assisted") and data["code"] != CODE:
             return problem(409, "code.unknown", NO_CODE[language(request)], {"sentence": NO_CODE[language(request)]})
         till.cards[data["card"]] = member(data["card"], data.get("first_name", "Ada"), 0, None)
         return written(request, data, 20, [])
 
     @post("/api/v1/code-uses", sync_to_thread=False)
-    def code_uses(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
+    def code_uses(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> Response[Any]:
         return written(request, data, 30, [])
 
     @post("/api/v1/reversals", sync_to_thread=False)
-    def reversals(request: Request[Any, Any, Any], data: dict[str, Any]) -> Response[Any]:
+    def reversals(request: Request[Any, Any, Any], data: JSONBody[dict[str, Any]]) -> Response[Any]:
         return written(request, data, -51, [])
 
     @get("/api/v1/journal", sync_to_thread=False)
@@ -260,10 +262,13 @@ async def events(till: Till) -> AsyncIterator[ServerSentEventMessage]:
     till.loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
     till.queues.append(queue)
+    till.hellos += 1
     try:
         yield ServerSentEventMessage(event="hello", data=json.dumps(till.status()))
         while True:
             name, data = await queue.get()
+            if name == "end":
+                return
             yield ServerSentEventMessage(event=name, data=json.dumps(data))
     finally:
         till.queues.remove(queue)
@@ -283,7 +288,7 @@ class Serving:
 
     def start(self) -> None:
         options = uvicorn.Config(
-            app(self.till), port=self.port, log_level="error", timeout_graceful_shutdown=0, lifespan="off"
+            app(self.till), port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off"
         )
         self.server = uvicorn.Server(options)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -292,8 +297,10 @@ class Serving:
             time.sleep(0.01)
 
     def stop(self) -> None:
+        """Ends it, the streams first. Pages that stay open try to come back to the same port."""
+        if self.till.queues:
+            self.till.say("end", None)
         self.server.should_exit = True
-        self.server.force_exit = True
         self.thread.join(10)
 
 

@@ -52,7 +52,7 @@ function age(seconds) {
   return minutes < 60 ? word('age.min', { n: minutes }) : word('age.h', { n: Math.floor(minutes / 60), m: String(minutes % 60).padStart(2, '0') });
 }
 
-// What outlives a reload: in this tab the entry under way and the last answer, in this browser the language.
+// What outlives a reload: in this tab the entry and the last answer, in this browser the language.
 const keep = (name, value, store = sessionStorage) => store.setItem(name, JSON.stringify(value ?? null));
 const kept = (name, store = sessionStorage) => JSON.parse(store.getItem(name));
 
