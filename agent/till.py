@@ -14,7 +14,7 @@ from agent.words.money import decimals as exponent
 from loyalty import codes as signed_codes
 from loyalty import record, rows, typed
 from loyalty.answer import Approved, Declined
-from loyalty.calendar import moment
+from loyalty.calendar import ALWAYS_UNTIL, micros
 from loyalty.cose import DOCUMENT_MAX_BYTES, CoseError, verify1
 from loyalty.decide import decide
 from loyalty.facts import Allowance, CodeFacts, Facts, OwnRow
@@ -24,7 +24,7 @@ from loyalty.programme import Programme, ProgrammeError, parse
 from loyalty.recorded import answered, approved_of, entry, own_row, recorded, request_of
 from loyalty.request import PresentedCode, Request
 from loyalty.rows import Activated, AllowanceClosed, AllowanceTaken, Basis, Caller, Kind, Moment
-from loyalty.since import balance_after, facts_now
+from loyalty.since import balance_after
 from sync.exchange import acknowledged, forked
 from sync.identity import Identity
 from sync.journal import Journal
@@ -112,6 +112,7 @@ class Till:
         self._programme_keys = identity.cose_keys_for("programme")
         self._code_keys = identity.cose_keys_for("code")
         self._programmes: dict[int, Programme | None] = {}
+        self._beginnings: tuple[list[int], list[tuple[int, Programme]]] = ([], [])
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -468,10 +469,17 @@ class Till:
 
     def _in_force(self, snapshot: SnapshotReader, now: datetime.datetime) -> Programme:
         """The newest version that has begun, else the newest; raises RefusedError where there is none."""
-        read = [p for v in snapshot.programme_versions() if (p := self._version(snapshot, v)) is not None]
-        if not read:
+        versions = snapshot.programme_versions()
+        if versions != self._beginnings[0]:
+            read = [p for v in versions if (p := self._version(snapshot, v)) is not None]
+            self._beginnings = (
+                versions,
+                [(_begins_us(programme, self.identity.outlet), programme) for programme in read],
+            )
+        beginnings, now_us = self._beginnings[1], micros(now)
+        if not beginnings:
             raise RefusedError("till.no_programme")
-        return next((programme for programme in read if _has_begun(programme, self.identity.outlet, now)), read[0])
+        return next((programme for begins_us, programme in beginnings if begins_us <= now_us), beginnings[0][1])
 
     def _version(self, snapshot: SnapshotReader, version: int) -> Programme | None:
         """A document that the centre signed, read once; others are as if they were not there."""
@@ -490,7 +498,7 @@ class Till:
         token = case.token or CardToken(b"")
         if case.found is None:
             return View(token=token)
-        facts = facts_now(case.facts, case.own)
+        facts = case.facts
         provisional = sum(row.balance for row in case.own if row.seq > case.acked and row.member == facts.member)
         return View(
             token=token,
@@ -543,9 +551,10 @@ def _now(moment: Moment) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(moment.wall_ms / 1000, tz=datetime.UTC)
 
 
-def _has_begun(programme: Programme, outlet: str, now: datetime.datetime) -> bool:
+def _begins_us(programme: Programme, outlet: str) -> int:
+    """From when a version holds here; never where it does not have this outlet."""
     place = place_of(programme, outlet)
-    return place is not None and moment(now, place.outlet.zone).us >= place.validity.starts
+    return place.validity.starts if place is not None else ALWAYS_UNTIL
 
 
 def _basis(case: _Case) -> Basis:

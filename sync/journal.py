@@ -71,6 +71,12 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ROW = "SELECT seq, epoch_born, hash, body FROM rows "
+_PLACE = (
+    "SELECT epoch_born, seq, hash, (SELECT value FROM meta WHERE key = 'anchor') FROM rows ORDER BY seq DESC LIMIT 1"
+)
+
+Tip = tuple[int, Head]
+"""The epoch that rows are born in, and the last row (or the anchor)."""
 
 
 class JournalError(Exception):
@@ -97,12 +103,15 @@ class JournalReader:
         """Closes the connection."""
         self._db.close()
 
-    def anchor(self) -> tuple[int, Head]:
+    def anchor(self) -> Tip:
         """(epoch, head) of the last row that was pruned; the genesis if none was."""
         found = self._db.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
-        if found is None:
+        return self._read_anchor(found[0] if found else None)
+
+    def _read_anchor(self, value: bytes | None) -> Tip:
+        if value is None:
             return FIRST_EPOCH, Head(0, self.genesis)
-        return int.from_bytes(found[0][:4]), Head(int.from_bytes(found[0][4:12]), RowHash(found[0][12:]))
+        return int.from_bytes(value[:4]), Head(int.from_bytes(value[4:12]), RowHash(value[12:]))
 
     def head(self) -> Head:
         """The last row, or the anchor."""
@@ -112,7 +121,7 @@ class JournalReader:
         """The branch that rows are born in now."""
         return self._tip()[0]
 
-    def _tip(self) -> tuple[int, Head]:
+    def _tip(self) -> Tip:
         found = self._db.execute("SELECT epoch_born, seq, hash FROM rows ORDER BY seq DESC LIMIT 1").fetchone()
         return (found[0], Head(found[1], RowHash(found[2]))) if found else self.anchor()
 
@@ -203,6 +212,8 @@ class Journal(JournalReader):
         self._engine, self.path = engine, path
         super().__init__(files.driver_connection(engine))
         self._lock = threading.RLock()
+        self._kept_tip: Tip | None = None  # while deciding, where it is asked for many times
+        self._kept_anchor: Tip | None = None
 
     @classmethod
     def open_or_create(cls, data_dir: Path, terminal: TerminalId, enrolment: bytes) -> Journal:
@@ -237,6 +248,7 @@ class Journal(JournalReader):
             except sqlite3.Error as error:
                 raise files.translated(error, self.path) from error
             try:
+                self._keep_place()
                 yield
                 self._db.execute("COMMIT")
             except BaseException as error:
@@ -244,6 +256,24 @@ class Journal(JournalReader):
                 if isinstance(error, sqlite3.Error):
                     raise files.translated(error, self.path) from error
                 raise
+            finally:
+                self._kept_tip = self._kept_anchor = None
+
+    def _keep_place(self) -> None:
+        """Anchor and tip in one question: a decision asks for them a dozen times."""
+        found = self._db.execute(_PLACE).fetchone()
+        if found is None:
+            self._kept_anchor = self._kept_tip = super().anchor()
+            return
+        epoch, seq, hash_, anchor = found
+        self._kept_anchor, self._kept_tip = self._read_anchor(anchor), (epoch, Head(seq, RowHash(hash_)))
+
+    def anchor(self) -> Tip:
+        """(epoch, head) of the last row that was pruned; the genesis if none was."""
+        return self._kept_anchor or super().anchor()
+
+    def _tip(self) -> Tip:
+        return self._kept_tip or super()._tip()
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -281,4 +311,5 @@ class Journal(JournalReader):
         )
         for code in codes:
             self._db.execute("INSERT OR IGNORE INTO codes_used VALUES (?, ?)", (code, seq))
+        self._kept_tip = (born, Head(seq, hash_))
         return Row(seq, born, hash_, body)

@@ -97,7 +97,7 @@ sa.Table(
 )
 
 
-class State(msgspec.Struct, kw_only=True):
+class State(msgspec.Struct, kw_only=True, frozen=True):
     """One row: where the exchange stands. Written with everything an answer brings, in one transaction."""
 
     generation: Generation = NO_GENERATION
@@ -165,6 +165,14 @@ class Code(NamedTuple):
     serial: int
 
 
+class _Seen(NamedTuple):
+    """What was read at one state of the file: SQLite's `data_version` tells of others' commits."""
+
+    data_version: int
+    state: State
+    programme_versions: tuple[int, ...]
+
+
 _HELD = (
     "SELECT id, account, points, epoch, wish, sent_boot_id, sent_boottime_ms, sent_wall_ms, lifetime_s, grant"
     " FROM allowances "
@@ -177,6 +185,7 @@ class SnapshotReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._seen: _Seen | None = None
 
     @classmethod
     def open(cls, data_dir: Path) -> SnapshotReader:
@@ -198,8 +207,19 @@ class SnapshotReader:
 
     def state(self) -> State:
         """Where the exchange stands; the beginning when nothing was exchanged yet."""
+        return self._unchanged().state
+
+    def _unchanged(self) -> _Seen:
+        """State and versions, read again only when the file changed: each tap asks, and an exchange is rare."""
+        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        if self._seen is None or self._seen.data_version != version:
+            self._seen = self._read_seen(version)
+        return self._seen
+
+    def _read_seen(self, version: int) -> _Seen:
         found = self._db.execute("SELECT value FROM state WHERE id = 1").fetchone()
-        return _state.decode(found[0]) if found else State()
+        versions = self._db.execute("SELECT version FROM programmes ORDER BY version DESC").fetchall()
+        return _Seen(version, _state.decode(found[0]) if found else State(), tuple(v for (v,) in versions))
 
     def card(self, token: CardToken) -> Card | None:
         """Which account a card points to, or None for a card the centre has not told us of."""
@@ -244,7 +264,7 @@ class SnapshotReader:
 
     def programme_versions(self) -> list[int]:
         """Versions of the programme that were received, newest first."""
-        return [version for (version,) in self._db.execute("SELECT version FROM programmes ORDER BY version DESC")]
+        return list(self._unchanged().programme_versions)
 
     def programme(self, version: int) -> bytes | None:
         """The signed document of a version; it never changes."""
@@ -293,6 +313,9 @@ class Snapshot(SnapshotReader):
     def close(self) -> None:
         """Closes the file."""
         self._engine.dispose()
+
+    def _unchanged(self) -> _Seen:
+        return self._read_seen(0)  # our own changes do not show in data_version
 
     @contextmanager
     def writing(self) -> Iterator[None]:
