@@ -60,6 +60,9 @@ def enrol(
         return
     out.print(f"This terminal has joined outlet {identity.outlet}.")
     out.print(f"Its fingerprint: {fingerprint}. Compare it with the centre's: holdfast-server terminals")
+    if server.rstrip("/") != loaded.server.url.rstrip("/"):
+        text = f"Mind: rows will go to {loaded.server.url}, as {loaded.path} says under [server] url."
+        out.print(text, markup=False, style="bold")
 
 
 @config_app.command("check")
