@@ -81,6 +81,11 @@ def forked(state: State, journal: JournalReader) -> bool:
     return journal.hash_at(state.ack_seq) != state.ack_hash
 
 
+def is_unread(state: State) -> bool:
+    """Whether the centre has more to say than was heard: feed beyond the cursor, outcomes of acknowledged rows."""
+    return state.cursor < state.position or state.outcomes_through < state.ack_seq
+
+
 def request(
     state: State,
     journal: JournalReader,
@@ -107,12 +112,18 @@ def request(
         fork=fork,
         chain=[] if known else _chain(journal, state.probe),
         outcomes_through=state.outcomes_through if state.epoch == epoch else 0,
-        cursor=state.cursor,
+        cursor=_cursor(state, journal),
         allowances=list(held),
         wishes=list(wishes),
         counts=journal.counts(acked),
         health=health or {},
     )
+
+
+def _cursor(state: State, journal: JournalReader) -> int:
+    """Where the feed is read on. On a new branch it is begun anew: what was told as of rows that are not ours any more
+    would stay unknown until it changes."""
+    return state.cursor if state.epoch == journal.epoch() else 0
 
 
 def _batch_rows(journal: JournalReader, acked: int, max_rows: int) -> list[Row]:
@@ -177,9 +188,11 @@ def _applied(state: State, asked: Request, answer: Answer, ack: Place, journal: 
     before = acknowledged(state, journal)
     new = answer.generation != state.generation
     if new:
-        state = replace(state, floor=asked.number, cursor=0, outcomes_through=0)
+        state = replace(
+            state, floor=asked.number, cursor=0, position=0, position_hash=b"", outcomes_through=0, commit=0
+        )
     if state.epoch != journal.epoch():
-        state = replace(state, epoch=journal.epoch(), ack_seq=0, outcomes_through=0)
+        state = replace(state, epoch=journal.epoch(), ack_seq=0, outcomes_through=0, cursor=0)
     outcomes = answer.outcomes if answer.outcomes_from <= state.outcomes_through else []
     through = ack.seq if answer.outcomes_from <= state.outcomes_through else state.outcomes_through
     page = _page(state, answer.page, new)

@@ -65,7 +65,7 @@ class Exchanger:
         self._grant_keys = identity.cose_keys_for("grant")
         self.wishes: dict[bytes, Wish] = {}
         self.up: bool | None = None
-        self.more = False  # the feed goes on beyond the last page
+        self.more = False  # the centre has more to say than was heard
         self._branch_asked: int | None = None
 
     def pending(self) -> int:
@@ -203,7 +203,7 @@ class Exchanger:
                 self.snapshot.put_allowance(held)
             self._drop_closed(step.state.ack_seq)
             self.snapshot.put_state(_after_success(step.state, asked, traffic.answer))
-        self.more = bool(step.page and step.page.more)
+        self.more = exchange.is_unread(step.state)
         self._tell_wishes(granted, step.refused)
         done = lines.Exchanged(
             number=asked.number,
