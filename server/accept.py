@@ -6,8 +6,12 @@ See docs/sync.md. The caller has authenticated the terminal, and commits before 
 from __future__ import annotations
 
 import secrets
+import struct
+import sys
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +26,9 @@ from server.streams import Stream
 from sync.protocol import packing
 from sync.protocol.chain import Row, RowHash, event_id, genesis
 from sync.protocol.messages import Answer, Outcome, Page, Place, Probe, Request
+
+MAX_NUMBER = (1 << 53) - 1  # as everywhere in Holdfast: exact in JSON, too
+MAX_SMALL = (1 << 31) - 1  # a column of type INTEGER in PostgreSQL
 
 
 class ContractError(Exception):
@@ -46,6 +53,7 @@ def exchange(tx: sa.Connection, centre: Centre, request: Request, *, now_ms: int
     """One round trip's work; raises ContractError."""
     if request.protocol[0] > 1:
         raise ContractError("exchange.version", "This centre is older than the terminal. Update the centre.")
+    _check_bounds(request)
     t = schema.terminals.c
     terminal = tx.execute(sa.select(schema.terminals).where(t.id == request.terminal)).one()
     tx.execute(schema.terminals.update().where(t.id == request.terminal).values(heard_ms=now_ms))
@@ -53,7 +61,11 @@ def exchange(tx: sa.Connection, centre: Centre, request: Request, *, now_ms: int
     root = genesis(request.terminal, terminal.enrolment)
     commit = store.next_commit(tx)
     answer = Answer(
-        number=request.number, epoch=request.epoch, generation=generation, commit=commit, centre_time_ms=now_ms
+        number=request.number,
+        epoch=request.epoch,
+        generation=generation,
+        commit=feed.end(tx)[0],
+        centre_time_ms=now_ms,
     )
     stream = streams.load(tx, request.terminal, request.epoch) or streams.begin(
         tx, request.terminal, request.epoch, request.chain, request.head.seq, root
@@ -76,6 +88,18 @@ def exchange(tx: sa.Connection, centre: Centre, request: Request, *, now_ms: int
     posting.changed.update(allowances.reclaim_due(tx, now_ms))
     _tell_feed(tx, posting, commit)
     return _answer(tx, request, answer, stream, refused)
+
+
+def _check_bounds(request: Request) -> None:
+    """Raises ContractError for numbers that no terminal counts to and no database holds."""
+    receipt, batch = request.receipt, request.batch
+    numbers = [request.head.seq, request.cursor, request.outcomes_through, receipt.position]
+    numbers += [batch.after.seq] if batch is not None else []
+    numbers += [place.seq for place in request.chain]
+    points = [wish.points for wish in request.wishes]
+    no_epoch = not 1 <= request.epoch <= MAX_SMALL
+    if no_epoch or any(not 0 <= n <= MAX_NUMBER for n in numbers) or any(abs(p) > MAX_NUMBER for p in points):
+        raise ContractError("exchange.bounds", "A number of the request is out of all bounds.")
 
 
 def _generation(tx: sa.Connection, request: Request, now_ms: int) -> Generation:
@@ -107,16 +131,16 @@ def _rows_of(tx: sa.Connection, stream: Stream, request: Request, root: RowHash)
         return None
     try:
         rows = packing.unpack(batch.packed, previous=RowHash(batch.after.hash), terminal=request.terminal)
-    except packing.PackedError as error:
+    except (packing.PackedError, struct.error) as error:
         raise ContractError("exchange.batch", str(error)) from error
     if not rows or rows[0].seq != batch.after.seq + 1 or rows[-1].hash != batch.last:
         raise ContractError("exchange.batch", "The rows of the batch do not add up to the hash it states.")
-    for row in rows:
-        if row.seq > stream.head.seq:
-            break
-        if streams.hash_at(tx, stream, row.seq, root) != row.hash:
+    old = [row for row in rows if row.seq <= stream.head.seq]
+    if old:
+        here = streams.hashes(tx, stream, batch.after.seq, old[-1].seq)
+        if any(here.get(row.seq) != row.hash for row in old):
             return None
-    return [row for row in rows if row.seq > stream.head.seq]
+    return rows[len(old) :]
 
 
 def _fork(tx: sa.Connection, request: Request, answer: Answer, root: RowHash, now_ms: int) -> Answer:
@@ -142,21 +166,50 @@ def _fork(tx: sa.Connection, request: Request, answer: Answer, root: RowHash, no
     return msgspec.structs.replace(answer, branch=branch)
 
 
+Judge = Callable[[Posting, Row, EventId, str | None], Verdict]
+
+
 def _ingest(posting: Posting, stream: Stream, rows: list[Row], commit: int) -> Stream:
+    """Applies the rows of a batch. One that breaks the decision is put aside alone: it never blocks those behind it."""
+    if not rows:
+        return stream
+    try:
+        with posting.tx.begin_nested():
+            stream = _apply(posting, stream._replace(counts=dict(stream.counts)), rows, commit, _first)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:  # noqa: BLE001  # whichever row it was is found, told and kept by _guarded
+        stream = _apply(posting, stream, rows, commit, _guarded)
+    streams.save(posting.tx, stream)
+    _decide_suspended(posting, commit)
+    return stream
+
+
+def _apply(posting: Posting, stream: Stream, rows: list[Row], commit: int, judge: Judge) -> Stream:
     for row in rows:
         event = event_id(row.hash)
         kind, said, account, receipt, caller = _columns(row)
         came_by = _came_by(posting.tx, posting.terminal, event)
         if came_by is None:
             _insert(posting, stream.epoch, row, event, commit, kind, said, receipt, caller)
-            verdict = _first(posting, row, event, caller)
-            _settle(posting.tx, event, verdict, account)
+            _settle(posting.tx, event, judge(posting, row, event, caller), account)
         streams.add(stream.counts, kind, said)
         stream = stream.grown(Place(row.seq, row.hash), stream.epoch if came_by is None else came_by)
-    if rows:
-        streams.save(posting.tx, stream)
-        _decide_suspended(posting, commit)
     return stream
+
+
+def _guarded(posting: Posting, row: Row, event: EventId, caller: str | None) -> Verdict:
+    """The verdict, or quarantine with nothing written where the decision itself fails."""
+    try:
+        with posting.tx.begin_nested():
+            return _first(posting, row, event, caller)
+    except sa.exc.OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a row is never dropped and never stops the queue
+        traceback.print_exception(error, file=sys.stderr)
+        text = f"Row {row.seq} could not be decided: {type(error).__name__}: {error}. It is kept as it came."
+        posting.notify("operations", "row.quarantined", event, text)
+        return Verdict("quarantined", reason="row.undecidable")
 
 
 def _columns(row: Row) -> tuple[int, int, AccountId | None, str | None, str | None]:
@@ -165,6 +218,8 @@ def _columns(row: Row) -> tuple[int, int, AccountId | None, str | None, str | No
         body = kinds.read_body(row.body)
     except kinds.RowError:
         return 0, 0, None, None, None
+    if not 0 <= body.kind <= MAX_SMALL:
+        return 0, 0, None, None, None
     caller = f"{body.caller.pos_key}\n{body.caller.key}" if body.caller else None
     try:
         detail = kinds.read_detail(body)
@@ -172,7 +227,8 @@ def _columns(row: Row) -> tuple[int, int, AccountId | None, str | None, str | No
         return body.kind, 0, body.account, None, caller
     answer = getattr(detail, "answer", None)
     receipt = detail.receipt if isinstance(detail, kinds.Earned) else None
-    return body.kind, answer.points if answer else 0, body.account, receipt, caller
+    said = answer.points if answer is not None and abs(answer.points) <= MAX_NUMBER else 0
+    return body.kind, said, body.account, receipt, caller
 
 
 def _came_by(tx: sa.Connection, terminal: TerminalId, event: EventId) -> int | None:
@@ -221,7 +277,7 @@ def _first(posting: Posting, row: Row, event: EventId, caller: str | None) -> Ve
     if caller is not None:
         r = schema.rows.c
         same = sa.select(r.body, r.account).where(r.outlet == posting.outlet, r.caller == caller, r.event_id != event)
-        twin = posting.tx.execute(same.limit(1)).one_or_none()
+        twin = posting.tx.execute(same.order_by(r.commit_no, r.seq).limit(1)).one_or_none()
         if twin is not None:
             equal = _content(twin.body) == _content(row.body)
             return Verdict("duplicate" if equal else "held", reason="caller.key_used", account=twin.account)
@@ -231,7 +287,10 @@ def _first(posting: Posting, row: Row, event: EventId, caller: str | None) -> Ve
 def _content(data: bytes) -> tuple[object, ...]:
     """What a caller asked for, without when and by what number."""
     body = kinds.read_body(data)
-    detail = kinds.read_detail(body)
+    try:
+        detail = kinds.read_detail(body)
+    except kinds.RowError:
+        return (body.kind, body.account, bytes(body.detail))
     asked = [getattr(detail, name, None) for name in ("amount_minor", "receipt", "reward", "points", "of", "lines")]
     return (body.kind, body.account, *asked)
 
@@ -254,21 +313,30 @@ def _settle(tx: sa.Connection, event: EventId, verdict: Verdict, account: Accoun
 
 
 def _decide_suspended(posting: Posting, commit: int) -> None:
-    """Rows that named something not yet known are decided again when it has arrived."""
+    """Rows that named something not yet known are decided again when it has arrived, until none moves any more: one
+    may be what another waited for."""
     r = schema.rows.c
     waiting = (
         sa.select(schema.rows)
         .where(r.outcome == "suspense", r.reason.in_(["account.unknown", "reversal.unknown"]))
-        .where(sa.or_(r.account.in_(posting.activated | posting.changed), sa.false()))
         .order_by(r.commit_no, r.seq)
     )
-    for found in posting.tx.execute(waiting).all():
-        row = Row(found.seq, found.epoch_born, RowHash(found.hash), found.body)
-        verdict = posting.post(row)
-        if verdict.outcome != "suspense":
-            _settle(posting.tx, EventId(found.event_id), verdict, found.account)
-            content = verdict.outcome.encode()
-            feed.append(posting.tx, commit, "outcome", found.event_id, content, TerminalId(found.terminal))
+    moved = True
+    while moved and (changed := posting.activated | posting.changed):
+        found = posting.tx.execute(waiting.where(r.account.in_(changed))).all()
+        moved = sum(_decide_again(posting, row, commit) for row in found) > 0
+
+
+def _decide_again(posting: Posting, found: sa.Row[Any], commit: int) -> bool:
+    """Whether a row that waited has its verdict now. It is still its own terminal's and its own outlet's."""
+    row = Row(found.seq, found.epoch_born, RowHash(found.hash), found.body)
+    theirs = replace(posting, terminal=TerminalId(found.terminal), outlet=found.outlet)
+    verdict = _guarded(theirs, row, EventId(found.event_id), found.caller)
+    if verdict.outcome == "suspense":
+        return False
+    _settle(posting.tx, EventId(found.event_id), verdict, found.account)
+    feed.append(posting.tx, commit, "outcome", found.event_id, verdict.outcome.encode(), TerminalId(found.terminal))
+    return True
 
 
 def _wishes(
@@ -311,6 +379,7 @@ def _answer(
         page = feed.page(tx, request.terminal, start=start, budget_bytes=request.budget_bytes, watermark=stream.head)
     return msgspec.structs.replace(
         answer,
+        commit=feed.end(tx)[0],
         ack=stream.head,
         safe_seq=stream.safe_seq,
         outcomes_from=request.outcomes_through,

@@ -97,7 +97,7 @@ rows = Table(
     Index("rows_by_account", "account"),
     Index("rows_by_receipt", "outlet", "receipt"),
     Index("rows_by_caller", "outlet", "caller"),
-    Index("rows_by_outcome", "outcome"),
+    Index("rows_by_outcome", "outcome", "account"),
 )
 
 accounts = Table(
@@ -173,6 +173,7 @@ allowances = Table(
     Column("signed", LargeBinary, nullable=False),
     Index("allowances_by_account", "account"),
     Index("allowances_by_terminal", "terminal", "is_open"),
+    Index("allowances_by_reclaim", "is_open", "reclaim_ms"),
 )
 
 # Positions are given in commit order; content is read when a page is made.

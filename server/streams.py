@@ -96,6 +96,12 @@ def hash_at(tx: sa.Connection, stream: Stream, seq: int, genesis: RowHash) -> by
     return found
 
 
+def hashes(tx: sa.Connection, stream: Stream, above: int, through: int) -> dict[int, bytes]:
+    """The hashes of a chain by seq, `above` < seq <= `through`."""
+    wanted = sa.and_(on_chain(stream), rows.c.seq > above, rows.c.seq <= through)
+    return dict(tuple(row) for row in tx.execute(sa.select(rows.c.seq, rows.c.hash).where(wanted)))
+
+
 def begin(
     tx: sa.Connection, terminal: TerminalId, epoch: int, chain: Sequence[Place], head_seq: int, genesis: RowHash
 ) -> Stream | Probe:
