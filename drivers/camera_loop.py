@@ -69,7 +69,7 @@ class Camera:
     def run(self) -> None:
         """Until the agent closes the pipe, or the film ends."""
         if self._cascade.missing:
-            self._voice.fault("reader.library_missing", self._cascade.missing, "zbar")
+            self._voice.fault("camera.decoder_missing", self._cascade.missing, "zbar")
         self._feed.start()
         while not self._ears.closed:
             commands, _ = self._ears.hear(WAIT_S, [self._feed.wake_fd])

@@ -394,6 +394,19 @@ CATALOGUE: dict[str, Entry] = {
             ),
         },
     ),
+    "camera.decoder_missing": Entry(
+        area="reader",
+        severity="warning",
+        consequence="Codes are read all the same; damaged ones less well.",
+        depends_on=("reader.library_missing",),
+        reasons={
+            "said": Words(
+                text="One of the decoders of camera {name} is not installed.",
+                cause=_SAID,
+                cure="sudo apt-get install --no-install-recommends libzbar0",
+            ),
+        },
+    ),
     "reader.faulty": Entry(
         area="reader",
         severity="critical",

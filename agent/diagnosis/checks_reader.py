@@ -198,6 +198,7 @@ CAMERA_CHECKS: dict[str, ReaderCheck] = {
     "camera.busy": said("camera.busy"),
     "camera.refused": said("camera.refused"),
     "camera.frozen": said("camera.frozen"),
+    "camera.decoder_missing": said("camera.decoder_missing"),
 }
 
 

@@ -212,11 +212,11 @@ def test_wrong_options_are_named(camera: MjpegCamera) -> None:
 def test_without_zbar_it_warns_once_and_reads_on(camera: MjpegCamera, tmp_path: Path) -> None:
     camera.show(*CARD)
     with DriverChild("camera", {"source": camera.url}, env=blocked("pyzbar.pyzbar", tmp_path)) as driver:
-        assert "libzbar0" in driver.fault("reader.library_missing").text
+        assert "libzbar0" in driver.fault("camera.decoder_missing").text
         assert driver.reading().text == "HF1:8K2M-77QX-1"
         camera.show(*jpegs(code("EAN13", EAN, 300)))
         assert driver.reading().text == EAN
-        warnings = [s for s in driver.rest() if isinstance(s, Fault) and s.code == "reader.library_missing"]
+        warnings = [s for s in driver.rest() if isinstance(s, Fault) and s.code == "camera.decoder_missing"]
         assert len(warnings) == 1
         assert driver.ready().code is None
 
