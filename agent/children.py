@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_LINE_BYTES = 1 << 20
+LINES_PER_S = 500  # what is said faster waits in the pipe: a child that floods costs the others nothing
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 SETTLED_AFTER_S = 60.0  # a child that lived so long starts the pauses anew
@@ -102,6 +107,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=MAX_LINE_BYTES,
+                start_new_session=True,
                 env=self._environment,
             )
         except OSError as error:
@@ -116,23 +122,41 @@ class Child:
                 await asyncio.wait({reading}, timeout=1.0)
                 if time.monotonic() - self._last_line_s > self._mute_after_s:
                     return None
-            return await self._process.wait()
+            return await self._left(self._process)
         finally:
             reading.cancel()
             complaints.cancel()
             await self._end()
 
+    async def _left(self, process: asyncio.subprocess.Process) -> int | None:
+        """The exit code of a child that says no more; None for one that lives on and can only be ended."""
+        try:
+            return await asyncio.wait_for(process.wait(), STOP_PATIENCE_S)
+        except TimeoutError:
+            return None
+
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
+        second, count = 0.0, 0
         while True:
             try:
                 line = await process.stdout.readline()
             except ValueError:  # a line beyond the limit: no child of ours does that
+                self._last_words = f"said a line of more than {MAX_LINE_BYTES} bytes"
                 return
             if not line:
                 return
-            self._last_line_s = time.monotonic()
+            now = self._last_line_s = time.monotonic()
+            second, count = (second, count + 1) if now - second < 1 else (now, 1)
+            self._heard_safely(line)
+            if count >= LINES_PER_S:
+                await asyncio.sleep(max(0.0, second + 1 - now))
+
+    def _heard_safely(self, line: bytes) -> None:
+        try:
             self._heard(line)
+        except Exception as error:  # noqa: BLE001 - one line that we trip over must not end the listening
+            traceback.print_exception(error, file=sys.stderr)
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         """Keeps the last line of what it complained, for the log."""
@@ -152,5 +176,6 @@ class Child:
                 await asyncio.wait_for(process.wait(), STOP_PATIENCE_S)
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                    os.killpg(process.pid, signal.SIGKILL)
+        process._transport.close()  # type: ignore[attr-defined] # else a pipe nobody reads keeps `wait` waiting
+        await process.wait()

@@ -6,6 +6,7 @@ Every key but `[[readers]]` can be overridden by `HOLDFAST_SECTION__KEY` in the 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -136,6 +137,9 @@ def _checked(path: Path, text: str, document: dict[str, Any], environment: Mappi
     sections: dict[str, Any] = {}
     for name, shape in _SECTIONS.items():
         given = document.get(name, {})
+        if not isinstance(given, dict):
+            mistake(name, None, f"{name} is a section", f"Write [{name}], and its keys below it")
+            continue
         for key in [key for key in given if key not in shape.__struct_fields__]:
             mistake(name, key, f"[{name}] has no key {key}", _closest(key, shape.__struct_fields__))
         known = {key: value for key, value in given.items() if key in shape.__struct_fields__}
@@ -143,7 +147,9 @@ def _checked(path: Path, text: str, document: dict[str, Any], environment: Mappi
             sections[name] = msgspec.convert(known, shape, str_keys=True)
         except msgspec.ValidationError as error:
             key = re.search(r"\$\.(\w+)", str(error))
-            mistake(name, key.group(1) if key else None, f"[{name}] {error}", "See docs/technicians.md for its type")
+            missing = re.search(r"missing required field `(\w+)`", str(error))
+            cure = f"Add {missing.group(1)} = ..." if missing else "See docs/technicians.md for its type"
+            mistake(name, key.group(1) if key else None, f"[{name}] {error}", cure)
     for name in [name for name in document if name not in (*_SECTIONS, "readers")]:
         mistake(name, None, f"there is no section [{name}]", _closest(name, (*_SECTIONS, "readers")))
     readers = _readers(document.get("readers", []), mistake)
@@ -159,11 +165,22 @@ def _values(sections: dict[str, Any], mistake: Any) -> None:
         mistake("server", "url", f"{server.url} is no http or https address", 'Write url = "https://host"')
     if terminal and terminal.language not in ("en", "fr", "it"):
         mistake("terminal", "language", f"there are no words in {terminal.language}", "Use en, fr or it")
-    if till and not re.fullmatch(r".+:\d{1,5}", till.listen):
-        mistake("till", "listen", f"{till.listen} is no address and port", 'Write listen = "127.0.0.1:8765"')
+    if till and not _is_loopback(till.listen):
+        text = f"{till.listen} is no address of this machine alone with a port"
+        mistake("till", "listen", text, 'Write listen = "127.0.0.1:8765"')
     sync = sections.get("sync")
     if sync and not 1 <= sync.interval_s <= 86_400:
         mistake("sync", "interval_s", f"an interval of {sync.interval_s} s", "Use 1 to 86400 seconds; 900 is usual")
+
+
+def _is_loopback(listen: str) -> bool:
+    """Pages and local API are for this machine: they speak without TLS, and whoever reads the page may write."""
+    host, _, port = listen.rpartition(":")
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+    return here and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
 
 
 def _readers(given: Any, mistake: Any) -> tuple[Reader, ...]:
@@ -172,21 +189,24 @@ def _readers(given: Any, mistake: Any) -> tuple[Reader, ...]:
         return ()
     readers: list[Reader] = []
     for number, table in enumerate(given, 1):
-        name = table.get("name") or f"reader-{number}"
-        driver, command = table.get("driver", ""), table.get("command", [])
-        options = table.get("options", {})
-        for key in [key for key in table if key not in ("name", "driver", "command", "options")]:
+        try:
+            reader = msgspec.convert({"name": f"reader-{number}", **table}, Reader)
+        except (msgspec.ValidationError, TypeError) as error:
+            mistake("readers", None, f"reader {number}: {error}", "See docs/technicians.md for what a reader has")
+            continue
+        for key in [key for key in table if key not in Reader.__struct_fields__]:
             mistake(
                 "readers", key, f"a reader has no key {key}", f"Options go into a table: options = {{ {key} = ... }}"
             )
-        if bool(driver) == bool(command):
-            mistake("readers", "driver", f"reader {name} needs a driver or a command", f"One of {', '.join(DRIVERS)}")
-        elif driver and driver not in DRIVERS:
-            mistake("readers", "driver", f"there is no driver {driver}", _closest(driver, DRIVERS))
-        elif any(reader.name == name for reader in readers):
-            mistake("readers", "name", f"two readers are called {name}", "Give each a name of its own")
+        if bool(reader.driver) == bool(reader.command):
+            text = f"reader {reader.name} needs a driver or a command"
+            mistake("readers", "name", text, f"One of {', '.join(DRIVERS)}")
+        elif reader.driver and reader.driver not in DRIVERS:
+            mistake("readers", "driver", f"there is no driver {reader.driver}", _closest(reader.driver, DRIVERS))
+        elif any(before.name == reader.name for before in readers):
+            mistake("readers", "name", f"two readers are called {reader.name}", "Give each a name of its own")
         else:
-            readers.append(Reader(name=name, driver=driver, command=command, options=options))
+            readers.append(reader)
     return tuple(readers)
 
 
@@ -205,7 +225,9 @@ def _overridden(document: dict[str, Any], environment: Mapping[str, str], mistak
             parsed = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             parsed = value
-        document.setdefault(section, {})[key] = parsed
+        table = document.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = parsed
 
 
 def _closest(word: str, known: tuple[str, ...]) -> str:
