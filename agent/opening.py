@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -12,6 +13,7 @@ from agent.config import Config
 from agent.till import Till
 from loyalty.rows import Moment
 from sync import clocks, identity
+from sync.files import StorageError
 from sync.journal import Journal
 from sync.snapshot import Snapshot, SnapshotReader
 
@@ -25,9 +27,16 @@ class InUseError(Exception):
 
 
 def lock(data_dir: Path) -> int:
-    """There is never a second writer: the lock is held while this process lives. Raises InUseError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    """There is never a second writer: the lock is held while this process lives. Raises InUseError, StorageError."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StorageError(
+            "storage.full" if error.errno == errno.ENOSPC else "storage.read_only",
+            f"{data_dir} cannot be used: {error.strerror}. Nothing was done. Check that there is space and that the "
+            "folder belongs to the user that Holdfast runs as.",
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -88,7 +97,8 @@ def _unix(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        if path.is_socket():
+            path.unlink()  # left by an agent that was killed
         listening.bind(str(path))
         path.chmod(0o660)
     except OSError as error:

@@ -23,8 +23,8 @@ WATCHDOG_EVERY_S = 10.0
 
 async def serve(config: Config) -> None:
     """Until SIGTERM or SIGINT. Raises NotEnrolledError, InUseError, StorageError, JournalError."""
+    agent = Agent(config)  # first of all the lock: a second agent must not take the socket from the first
     sockets = listener(config)
-    agent = Agent(config)
     host, port = config.address()
     hosts = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
     application = app(agent, hosts, routes())
