@@ -103,6 +103,8 @@ class Agent:
                 token = Refused(code=getattr(error, "code", "till.failed"), text=str(error))
         self.last_tap = tap_json(reader, token, view, self.config.terminal.language)
         self.hub.publish("tap", self.last_tap)
+        known = view is not None and view.known
+        self.readers.beep(reader, "no" if isinstance(token, Refused) else "yes" if known else "look")
 
     def _branch(self, epoch: int, parent: Head) -> None:
         self._spawn(self._open_branch(epoch, parent))

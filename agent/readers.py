@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ class ReaderChild:
         self.configured = configured
         self.child: Child | None = None
         self.state: ChildState = NotStarted()
+        self.capabilities: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """For `status`."""
@@ -81,6 +82,12 @@ class Readers:
         """The attempt failed and uses up nothing: the next reading counts as a new tap."""
         self._debounce.release(token)
 
+    def beep(self, name: str, pattern: Literal["yes", "no", "look"]) -> None:
+        """Lets a reader that can be heard say that it has read, or that what it read is refused."""
+        for reader in self.all:
+            if reader.configured.name == name and "beep" in reader.capabilities and reader.child is not None:
+                reader.child.tell(lines.encode(lines.Command(command="beep", pattern=pattern)))
+
     def _start(self, reader: ReaderChild) -> None:
         configured = reader.configured
         options = msgspec.json.encode(configured.options).decode()
@@ -103,6 +110,8 @@ class Readers:
         now, name, before = time.time(), reader.configured.name, reader.as_json()
         running = reader.state if isinstance(reader.state, Running) else Running(started_at=now)
         match said:
+            case lines.Hello():
+                reader.capabilities = frozenset(said.capabilities)
             case lines.Health():
                 reader.state = msgspec.structs.replace(running, health=HealthAt(health=said, at=now))
                 self._tell_state(reader, before)

@@ -26,6 +26,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.exceptions.responses import create_exception_response
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from server import accept, audit, programmes, schema, store, terminals
 from server.accept import Centre, ContractError
@@ -269,5 +270,7 @@ def app(store_: Store, keys: Keys, now_ms: Callable[[], int] = wall_ms) -> Lites
         state=State({"desk": Desk(store_, keys, now_ms)}),
         exception_handlers={Exception: _bug, HTTPException: create_exception_response},
         request_max_body_size=messages.MAX_WIRE_BYTES,
-        openapi_config=OpenAPIConfig(title="Holdfast centre", version="1", path="/api/v1/docs"),
+        openapi_config=OpenAPIConfig(
+            title="Holdfast centre", version="1", path="/api/v1", render_plugins=[JsonRenderPlugin(path="openapi.json")]
+        ),
     )

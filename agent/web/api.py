@@ -6,6 +6,7 @@ Callers on the UNIX socket are let in by its file's mode; on TCP they show a POS
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -16,9 +17,10 @@ import msgspec
 from litestar import Controller, Litestar, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
@@ -38,6 +40,7 @@ from sync.files import StorageError
 PROBLEM_TYPE = "application/problem+json"
 HEARTBEAT_S = 15.0
 MAX_BODY_BYTES = 1 << 20
+MAX_KEY_CHARS = 200
 
 Http = Request[Any, Any, State]
 A = TypeVar("A", bound=msgspec.Struct)
@@ -65,7 +68,10 @@ def _operations(request: Http) -> Operations:
 
 def _caller(request: Http) -> Caller | None:
     key = request.headers.get("idempotency-key")
-    return Caller(pos_key=request.state.caller, key=key[:200]) if key else None
+    if not key:
+        return None
+    short = key if len(key) <= MAX_KEY_CHARS else hashlib.sha256(key.encode()).hexdigest()
+    return Caller(pos_key=request.state.caller, key=short)
 
 
 def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -110,12 +116,12 @@ class LocalApi(Controller):
         return await _told(request, lambda: _operations(request).card(card))
 
     @post("/quote", status_code=200)
-    async def quote(self, request: Http) -> Response[Any]:
+    async def quote(self, request: Http, data: Earning) -> Response[Any]:
         """The decision on a purchase, nothing written."""
-        asked, language, operations = await _body(request, Earning), language_of(request), _operations(request)
+        language, operations = language_of(request), _operations(request)
 
         def work() -> dict[str, Any]:
-            answer, asked_of, view = operations.quote(asked)
+            answer, asked_of, view = operations.quote(data)
             programme = operations.till.programme()
             said = words.answer(language, answer, programme, provisional=None, name=view["name"], request=asked_of)
             plain = msgspec.to_builtins(said)
@@ -124,49 +130,49 @@ class LocalApi(Controller):
         return await _told(request, work)
 
     @post("/earnings")
-    async def earn(self, request: Http) -> Response[Any]:
+    async def earn(self, request: Http, data: Earning) -> Response[Any]:
         """A purchase: points by amount or by the lines of its basket."""
-        asked, caller = await _body(request, Earning), _caller(request)
-        return await _operated(request, lambda: _operations(request).earn(asked, caller), asked.card)
+        caller = _caller(request)
+        return await _operated(request, lambda: _operations(request).earn(data, caller), data.card)
 
     @post("/activations")
-    async def activate(self, request: Http) -> Response[Any]:
+    async def activate(self, request: Http, data: Activation) -> Response[Any]:
         """Brings a card to life by a signed or typed code, or with staff's help."""
-        asked, caller = await _body(request, Activation), _caller(request)
-        return await _operated(request, lambda: _operations(request).activate(asked, caller), asked.card)
+        caller = _caller(request)
+        return await _operated(request, lambda: _operations(request).activate(data, caller), data.card)
 
     @post("/burns")
-    async def burn(self, request: Http) -> Response[Any]:
+    async def burn(self, request: Http, data: Burn) -> Response[Any]:
         """Points for a reward or as money. With the line up an allowance of exactly the amount is fetched first."""
-        asked, caller, agent = await _body(request, Burn), _caller(request), _agent(request)
+        caller, agent = _caller(request), _agent(request)
         operations = _operations(request)
 
         async def attempt() -> Done | NotDone:
-            return await agent.in_till(lambda: operations.burn(asked, caller))
+            return await agent.in_till(lambda: operations.burn(data, caller))
 
         async def work() -> Done | NotDone:
             result = await attempt()
             if not isinstance(result, NotDone) or result.answer.reason != "burn.allowance":
                 return result
-            wish = await agent.in_till(lambda: operations.wish_for(asked))
+            wish = await agent.in_till(lambda: operations.wish_for(data))
             refused = await agent.line.wish(*wish) if wish is not None else "burn.allowance"
             if refused is not None:
                 raise RefusedError(refused)
             return await attempt()
 
-        return await _finished(request, work, asked.card)
+        return await _finished(request, work, data.card)
 
     @post("/code-uses")
-    async def use_codes(self, request: Http) -> Response[Any]:
+    async def use_codes(self, request: Http, data: CodeUse) -> Response[Any]:
         """Bonus codes without a purchase."""
-        asked, caller = await _body(request, CodeUse), _caller(request)
-        return await _operated(request, lambda: _operations(request).use_codes(asked, caller), asked.card)
+        caller = _caller(request)
+        return await _operated(request, lambda: _operations(request).use_codes(data, caller), data.card)
 
     @post("/reversals")
-    async def reverse(self, request: Http) -> Response[Any]:
+    async def reverse(self, request: Http, data: Reversal) -> Response[Any]:
         """Takes an earlier row back, wholly, by lines, or by amount."""
-        asked, caller = await _body(request, Reversal), _caller(request)
-        return await _operated(request, lambda: _operations(request).reverse(asked, caller), None)
+        caller = _caller(request)
+        return await _operated(request, lambda: _operations(request).reverse(data, caller), None)
 
     @get("/receipts/{number:str}")
     async def receipt(self, request: Http, number: FromPath[str]) -> Response[Any]:
@@ -230,13 +236,6 @@ async def _events(agent: Agent) -> AsyncIterator[bytes]:
             yield event.text()
 
 
-async def _body(request: Http, shape: type[A]) -> A:
-    try:
-        return msgspec.json.decode(await request.body(), type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValidationException(detail=str(error)) from error
-
-
 async def _told(request: Http, work: Callable[[], Any]) -> Response[Any]:
     try:
         return Response(await _agent(request).in_till(work))
@@ -256,7 +255,7 @@ async def _finished(request: Http, work: Callable[[], Any], card: str | None) ->
     agent, operations, language = _agent(request), _operations(request), language_of(request)
     try:
         result = await work()
-        told = operations.json(result, card, language)
+        told = await agent.in_till(lambda: operations.json(result, card, language))
     except (RefusedError, StorageError, AmountError) as error:
         return _refused(request, error)
     if isinstance(result, NotDone):
@@ -286,12 +285,17 @@ def _problem(status: int, code: str, detail: str) -> Response[Any]:
 
 def _http_problem(request: Http, error: HTTPException) -> Response[Any]:
     """What the framework refuses, in our words and with a stable code."""
-    if isinstance(error, ValidationException):
+    if error.status_code == 400:
         text = words.reason(language_of(request), "request.body")
         return _problem(422, "request.body", f"{text} ({error.detail})")
     if error.detail.startswith("request."):
         return _problem(error.status_code, error.detail, words.reason(language_of(request), error.detail))
     return _problem(error.status_code, f"http.{error.status_code}", error.detail)
+
+
+def _nested(request: Http, _: RecursionError) -> Response[Any]:
+    """A body nested beyond what any request has."""
+    return _problem(422, "request.body", words.reason(language_of(request), "request.body"))
 
 
 def _bug(request: Http, error: Exception) -> Response[Any]:
@@ -335,7 +339,18 @@ def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
     return Litestar(
         route_handlers=[LocalApi, healthz, metrics, *pages],
         state=state,
-        exception_handlers={HTTPException: _http_problem, Exception: _bug},
+        exception_handlers={
+            HTTPException: _http_problem,
+            RecursionError: _nested,
+            RefusedError: _refused,
+            StorageError: _refused,
+            Exception: _bug,
+        },
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OpenAPIConfig(title="Holdfast terminal", version="1", path="/api/v1/docs"),
+        openapi_config=OpenAPIConfig(
+            title="Holdfast terminal",
+            version="1",
+            path="/api/v1",
+            render_plugins=[JsonRenderPlugin(path="openapi.json")],
+        ),
     )
