@@ -55,6 +55,12 @@ def cards_of(tx: sa.Connection, account: AccountId) -> list[tuple[CardToken, str
     return [(CardToken(token), status) for token, status in found]
 
 
+def aliases_of(tx: sa.Connection, account: AccountId) -> list[AccountId]:
+    """Accounts that count to this one, since their card was activated twice."""
+    found = tx.execute(sa.select(accounts.c.id).where(accounts.c.alias_of == account).order_by(accounts.c.id))
+    return [AccountId(alias) for alias in found.scalars()]
+
+
 def create(tx: sa.Connection, account: AccountId, facts: Facts, name: str | None) -> Account:
     """A new account, with the next number."""
     no = (tx.execute(sa.select(sa.func.max(accounts.c.no))).scalar() or 0) + 1
@@ -114,11 +120,12 @@ def credit(
     points: int,
     dies: Sequence[tuple[str | None, int]],
     source: str,
+    outlet: str | None = None,
 ) -> Account:
     """Points in, from the ledger `source`, as lots by last day; an open debt is filled from them first."""
     if points == 0:
         return account
-    _post(tx, event, account.id, points, source)
+    _post(tx, event, account.id, points, source, outlet)
     paid = min(account.open_debt, points)
     if paid:
         _post(tx, event, account.id, -paid, "issued")
@@ -169,7 +176,9 @@ def take_back(tx: sa.Connection, account: Account, event: EventId, of: EventId, 
     left = min(points, max(0, available(tx, account)))
     taken_in_all = 0
     for lot in tx.execute(
-        sa.select(lots.c.id, lots.c.remaining).where(lots.c.event_id == of, lots.c.remaining > 0)
+        sa.select(lots.c.id, lots.c.remaining)
+        .where(lots.c.account == account.id, lots.c.event_id == of, lots.c.remaining > 0)
+        .order_by(lots.c.id)
     ).all():
         taken = min(lot.remaining, left - taken_in_all)
         if taken > 0:
@@ -194,7 +203,22 @@ def give_back(tx: sa.Connection, account: Account, event: EventId, of: EventId, 
     given_in_all = points - left
     if given_in_all:
         _post(tx, event, account.id, given_in_all, "redeemed")
-    return account._replace(balance=account.balance + given_in_all)
+    return pay_debt(tx, account._replace(balance=account.balance + given_in_all), event)
+
+
+def pay_debt(tx: sa.Connection, account: Account, event: EventId) -> Account:
+    """Fills an open debt from what has become available; the caller writes the account."""
+    paid = min(account.open_debt, max(0, available(tx, account)))
+    if not paid:
+        return account
+    return take(tx, account, event, paid, "issued")._replace(open_debt=account.open_debt - paid)
+
+
+def settle(tx: sa.Connection, account: AccountId, event: EventId) -> None:
+    """Fills a member's open debt, if any, from what an allowance gave back."""
+    found = load(tx, account)
+    if found is not None and found.open_debt:
+        count(tx, pay_debt(tx, found, event), None)
 
 
 def lose(tx: sa.Connection, event: EventId, outlet: str, points: int) -> None:
@@ -214,11 +238,13 @@ def _take_lot(tx: sa.Connection, event: EventId, lot: int, points: int) -> None:
     tx.execute(lot_uses.insert().values(event_id=event, lot=lot, points=points))
 
 
-def _post(tx: sa.Connection, event: EventId, account: AccountId, points: int, other: str) -> None:
+def _post(
+    tx: sa.Connection, event: EventId, account: AccountId, points: int, other: str, outlet: str | None = None
+) -> None:
     tx.execute(
         postings.insert(),
         [
             {"event_id": event, "ledger": "member", "account": account, "outlet": None, "points": points},
-            {"event_id": event, "ledger": other, "account": None, "outlet": None, "points": -points},
+            {"event_id": event, "ledger": other, "account": None, "outlet": outlet, "points": -points},
         ],
     )

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from loyalty.cose import sign1
-from loyalty.ids import AccountId, AllowanceId, TerminalId
+from loyalty.ids import AccountId, AllowanceId, EventId, TerminalId
 from server import accounts
 from server.schema import allowances
 from sync.protocol.messages import Grant, Wish
@@ -72,8 +73,12 @@ def grant(
 
 def register(tx: sa.Connection, grant_: Grant, account: AccountId, room: int, signed: bytes) -> None:
     """A grant this centre does not know, since it was put back: again as much of it as is available."""
-    if tx.execute(sa.select(allowances.c.id).where(allowances.c.id == grant_.allowance)).first() is None:
-        _insert(tx, grant_, account, min(grant_.points, room), signed)
+    a = allowances.c
+    if tx.execute(sa.select(a.id).where(a.id == grant_.allowance)).first() is not None:
+        return
+    if tx.execute(sa.select(a.id).where(a.wish == grant_.wish)).first() is not None:
+        grant_ = replace(grant_, wish=grant_.allowance)  # the wish was granted again after the centre was put back
+    _insert(tx, grant_, account, min(grant_.points, room), signed)
 
 
 def _insert(tx: sa.Connection, grant_: Grant, account: AccountId, points: int, signed: bytes) -> None:
@@ -101,7 +106,8 @@ def not_held(tx: sa.Connection, terminal: TerminalId, epoch: int, held: Sequence
     found = tx.execute(
         sa.select(a.id, a.signed).where(a.terminal == terminal, a.epoch == epoch, a.is_open.is_(True)).order_by(a.id)
     )
-    return [row.signed for row in found if row.id not in set(held)]
+    listed = set(held)
+    return [row.signed for row in found if row.id not in listed]
 
 
 def spend(tx: sa.Connection, allowance: AllowanceId, account: AccountId, points: int) -> int:
@@ -116,18 +122,23 @@ def spend(tx: sa.Connection, allowance: AllowanceId, account: AccountId, points:
     return int(covered)
 
 
-def close(tx: sa.Connection, allowance: AllowanceId) -> AccountId | None:
-    """The closing row: what remains is the member's again."""
+def close(tx: sa.Connection, allowance: AllowanceId, event: EventId) -> AccountId | None:
+    """The closing row: what remains is the member's again, or fills what it owes. Returns whose it was."""
+    found = tx.execute(sa.select(allowances.c.account).where(allowances.c.id == allowance)).scalar()
+    if found is None:
+        return None
     where = sa.and_(allowances.c.id == allowance, allowances.c.is_open.is_(True))
     tx.execute(allowances.update().where(where).values(returned=allowances.c.returned + _left(), is_open=False))
-    found = tx.execute(sa.select(allowances.c.account).where(allowances.c.id == allowance)).scalar()
-    return AccountId(found) if found is not None else None
+    accounts.settle(tx, AccountId(found), event)
+    return AccountId(found)
 
 
 def reclaim_due(tx: sa.Connection, now_ms: int) -> list[AccountId]:
     """Frees what no closing row freed, a month after its lifetime; returns whose."""
     where = sa.and_(allowances.c.is_open.is_(True), allowances.c.reclaim_ms < now_ms)
-    due = [AccountId(a) for a in tx.execute(sa.select(allowances.c.account).where(where)).scalars()]
+    due = tx.execute(sa.select(allowances.c.id, allowances.c.account).where(where)).all()
     if due:
         tx.execute(allowances.update().where(where).values(reclaimed=allowances.c.reclaimed + _left(), is_open=False))
-    return due
+    for allowance, account in due:
+        accounts.settle(tx, AccountId(account), EventId(allowance))
+    return [AccountId(account) for _, account in due]

@@ -7,7 +7,7 @@ by the outlet, and somebody named is told.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,19 +17,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec.structs import replace
 
 from loyalty import rows as kinds
-from loyalty.answer import Answer, Approved
+from loyalty.answer import Answer, Approved, Declined
 from loyalty.cose import CoseError, verify1
 from loyalty.decide import decide
-from loyalty.facts import Entry, Facts, OwnRow, Pricing
+from loyalty.facts import CodeFacts, Entry, Facts, OwnRow, Pricing
 from loyalty.ids import AccountId, EventId, TerminalId
 from loyalty.programme import Programme
 from loyalty.recorded import entry, own_row, request_of
+from loyalty.terms import MAX_POINTS
 from server import accounts, allowances, schema
 from server.accounts import Account
 from sync.protocol.chain import Row, event_id
 from sync.protocol.messages import Grant
 
 MAX_CLOCK_AHEAD_MS = 300_000
+_UNDECIDED = ("suspense", "held", "quarantined")
+_LOST_CODES = ("code.void", "code.used", "code.personal")  # what the till could not know of a code
 
 
 class Verdict(NamedTuple):
@@ -72,7 +75,7 @@ class Posting:
             case kinds.AllowanceTaken():
                 return self._taken(detail)
             case kinds.AllowanceClosed():
-                return Verdict("applied", account=allowances.close(self.tx, detail.allowance))
+                return self._closed(event, detail)
             case kinds.EpochOpened():
                 return Verdict("applied")
             case _:
@@ -88,7 +91,9 @@ class Posting:
 
     def _activated(self, row: Row, event: EventId, body: kinds.Body, detail: kinds.Activated) -> Verdict:
         account_id = AccountId(event)
-        assert body.card is not None
+        if body.card is None:
+            self.notify("operations", "row.quarantined", event, "An activation that names no card.")
+            return Verdict("quarantined", reason="row.unreadable")
         self.activated.add(account_id)
         known = accounts.of_card(self.tx, body.card)
         if known is not None:
@@ -104,10 +109,12 @@ class Posting:
         facts = Facts(known=True, status="active", activated_at=at)
         account = accounts.create(self.tx, account_id, facts, detail.first_name)
         self.tx.execute(schema.cards.insert().values(token=body.card, account=account_id, status="active"))
-        points = answer.points if isinstance(answer, Approved) else 0
-        lots = answer.lots if isinstance(answer, Approved) else ()
-        account = accounts.credit(self.tx, account, event, points, lots, "issued")
-        verdict = self._counted(row, body, account, points, answer, "applied")
+        if isinstance(answer, Approved):
+            verdict = self._difference(row, event, body, detail.answer, answer, account)
+        else:
+            self.changed.add(account_id)
+            self.notify("operations", answer.reason, event, "The till activated a card where no rule allows it.")
+            verdict = Verdict("held", 0, answer.reason, account_id)
         if not self._use_code(event, detail.code):
             text = "An activation code was used twice. The card stays active; the outlet bears the cost of the code."
             self.notify(f"outlet:{self.outlet}", "code.used", event, text)
@@ -118,6 +125,8 @@ class Posting:
         """Marks a code used; False when it was used or void before, or is not ours."""
         if code is None:
             return True
+        if not _is_hex(code.id):
+            return False
         code_id = bytes.fromhex(code.id)
         where = sa.and_(schema.codes.c.id == code_id, schema.codes.c.state == "issued")
         first = self.tx.execute(schema.codes.update().where(where).values(state="used", used_by=event)).rowcount == 1
@@ -154,8 +163,11 @@ class Posting:
         self, row: Row, event: EventId, body: kinds.Body, detail: kinds.Detail, account: Account
     ) -> Verdict:
         self.notify("risk", "card.blocked", event, "A blocked card was used.")
-        if isinstance(detail, kinds.Burned):
-            return self._burned(row, event, body, detail, account)._replace(reason="card.blocked")
+        if isinstance(detail, kinds.Burned) and detail.points > 0:
+            text = f"{detail.points} points were burned with a blocked card. The outlet bears them."
+            self.notify(f"outlet:{self.outlet}", "card.blocked", event, text)
+            accounts.lose(self.tx, event, self.outlet, detail.points)
+            return Verdict("outlet_loss", 0, "card.blocked", account.id)
         return Verdict("suspense", reason="card.blocked", account=account.id)
 
     def _credited(
@@ -166,7 +178,7 @@ class Posting:
         detail: kinds.Earned | kinds.CodeUsed,
         account: Account,
     ) -> Verdict:
-        facts = account.facts
+        facts = replace(account.facts, codes=self._code_facts(detail.codes))
         if isinstance(detail, kinds.Earned) and self._receipt_used(event, detail.receipt):
             self.notify(f"outlet:{self.outlet}", "earn.receipt_used", event, "This receipt was counted before.")
             return Verdict("adjusted", 0, "earn.receipt_used", account.id)
@@ -174,29 +186,54 @@ class Posting:
         if not isinstance(answer, Approved):
             self.notify("operations", answer.reason, event, "The till approved what no rule allows.")
             return Verdict("held", 0, answer.reason, account.id)
-        if any(flag.startswith("approval.needed") for flag in answer.flags) or detail.held:
+        if any(flag.startswith("approval.") for flag in answer.flags) or detail.held:
             self.notify("operations", "approval.held", event, "Waits for a second person at the centre.")
             return Verdict("held", 0, "approval.needed", account.id)
+        self._use_once(event, body, detail.codes)
         return self._difference(row, event, body, detail.answer, answer, account)
+
+    def _code_facts(self, used: Sequence[kinds.UsedCode]) -> dict[str, CodeFacts]:
+        """What the centre knows of the codes that a row names: those that are used or void."""
+        c = schema.codes.c
+        ids = [bytes.fromhex(code.id) for code in used if _is_hex(code.id)]
+        if not ids:
+            return {}
+        gone = self.tx.execute(sa.select(c.id, c.state).where(c.id.in_(ids), c.state != "issued"))
+        return {id_.hex(): CodeFacts(state=state) for id_, state in gone}
+
+    def _use_once(self, event: EventId, body: kinds.Body, used: Sequence[kinds.UsedCode]) -> None:
+        """Marks codes used that are good for one use."""
+        batches = self.programme(body.basis.programme).batches
+        for code in used:
+            batch = batches.get(code.batch or "")
+            if batch is not None and batch.use == "once":
+                self._use_code(event, code)
 
     def _difference(
         self, row: Row, event: EventId, body: kinds.Body, till: kinds.Answered, truth: Approved, account: Account
     ) -> Verdict:
-        """Up is posted at once. Down, the member keeps what the till promised, at the campaigns' cost."""
-        more = truth.points - till.points
-        if more >= 0:
-            account = accounts.credit(self.tx, account, event, truth.points, truth.lots, "issued")
-            outcome, reason = ("adjusted", _reason(till, truth)) if more else ("applied", None)
-            return self._counted(row, body, account, truth.points, truth, outcome)._replace(reason=reason)
+        """Up is posted at once. Down, the member keeps what the till promised, up to the programme's limit: at the
+        outlet's loss where a code was used before, else at the campaigns' cost."""
         account = accounts.credit(self.tx, account, event, truth.points, truth.lots, "issued")
-        account = accounts.credit(self.tx, account, event, -more, truth.lots, "campaign_cost")
-        self.notify(
-            f"outlet:{self.outlet}",
-            "fact.kept",
-            event,
-            f"The centre finds {truth.points} points where the till gave {till.points}. The member keeps them.",
-        )
-        return self._counted(row, body, account, till.points, truth, "applied")
+        kept, terms = till.points - truth.points, self.programme(body.basis.programme).adjustments
+        lost_code = next((flag for flag in truth.flags if flag in _LOST_CODES), None)
+        if kept <= 0 and lost_code is None:
+            outcome, reason = ("adjusted", _reason(till, truth)) if kept else ("applied", None)
+            return self._counted(row, body, account, truth.points, truth, outcome)._replace(reason=reason)
+        found = f"The centre finds {truth.points} points where the till gave {till.points}."
+        if kept > terms.keep_up_to_points:
+            self.notify("operations", "fact.kept", event, f"{found} The difference waits for a person.")
+            return self._counted(row, body, account, truth.points, truth, "held")._replace(reason="fact.kept")
+        if terms.downward == "post" and lost_code is None:
+            self.notify(f"outlet:{self.outlet}", "fact.kept", event, found)
+            reason = _reason(till, truth)
+            return self._counted(row, body, account, truth.points, truth, "adjusted")._replace(reason=reason)
+        source, outlet = ("outlet_loss", self.outlet) if lost_code else ("campaign_cost", None)
+        account = accounts.credit(self.tx, account, event, max(0, kept), truth.lots, source, outlet)
+        reason = lost_code or "fact.kept"
+        self.notify(f"outlet:{self.outlet}", reason, event, f"{found} The member keeps them.")
+        verdict = self._counted(row, body, account, max(till.points, truth.points), truth, "applied")
+        return verdict._replace(outcome="outlet_loss", reason=lost_code) if lost_code else verdict
 
     def _receipt_used(self, event: EventId, receipt: str | None) -> bool:
         if receipt is None:
@@ -220,6 +257,9 @@ class Posting:
 
     def _burned(self, row: Row, event: EventId, body: kinds.Body, detail: kinds.Burned, account: Account) -> Verdict:
         """From its allowance; what that does not cover, from what is available; the rest the outlet bears."""
+        if not 0 < detail.points <= MAX_POINTS:
+            self.notify("operations", "points.range", event, f"A till burned {detail.points} points.")
+            return Verdict("held", 0, "points.range", account.id)
         covered = allowances.spend(self.tx, detail.allowance, account.id, detail.points)
         extra = min(detail.points - covered, max(0, accounts.available(self.tx, account)))
         account = accounts.take(self.tx, account, event, covered + extra, "redeemed")
@@ -237,13 +277,25 @@ class Posting:
     ) -> Verdict:
         r = schema.rows.c
         original = self.tx.execute(sa.select(schema.rows).where(r.event_id == detail.of)).one_or_none()
-        if original is None or original.outcome in ("suspense", "held", "quarantined"):
+        if original is None or (original.outcome in _UNDECIDED and original.counted is None):
             return Verdict("suspense", reason="reversal.unknown", account=account.id)
+        whose = accounts.load(self.tx, original.account) if original.account is not None else None
+        if whose is None or whose.id != account.id:
+            self.notify("operations", "reversal.unknown", event, "A return names another member than its purchase.")
+            return Verdict("held", 0, "reversal.unknown", account.id)
+        if original.counted is None:
+            text = f"What is given back counted nothing: it was {original.outcome}."
+            self.notify(f"outlet:{self.outlet}", "reversal.already", event, text)
+            return Verdict("adjusted", 0, original.reason, account.id)
         facts = replace(account.facts, entries={detail.of.hex(): _entry(original)})
         before = self._reversals_of(account.id, detail.of)
-        answer = self._decide(body, detail, facts, self._moment(body), before)
+        priced_by = self.programme(kinds.read_body(original.body).basis.programme)
+        answer = self._decide(body, detail, facts, self._moment(body), before, priced_by)
+        if isinstance(answer, Declined) and answer.reason.startswith("approval."):
+            self.notify("operations", answer.reason, event, "A return waits for a second person at the centre.")
+            return Verdict("held", 0, answer.reason, account.id)
         if not isinstance(answer, Approved):
-            self.notify(f"outlet:{self.outlet}", answer.reason, event, "More was given back than was bought.")
+            self.notify(f"outlet:{self.outlet}", answer.reason, event, "A return that the rules do not allow.")
             return Verdict("conflict_lost", 0, answer.reason, account.id)
         if answer.points < 0:
             account = accounts.take_back(self.tx, account, event, detail.of, -answer.points)
@@ -273,11 +325,17 @@ class Posting:
         except (CoseError, msgspec.DecodeError):
             return Verdict("held", reason="allowance.foreign")
         account = accounts.load(self.tx, grant.account)
-        if account is not None:
-            room = max(0, accounts.available(self.tx, account))
-            allowances.register(self.tx, grant, account.id, room, detail.grant)
-            self.changed.add(account.id)
+        if account is None:
+            return Verdict("suspense", reason="account.unknown", account=grant.account)
+        room = max(0, accounts.available(self.tx, account))
+        allowances.register(self.tx, grant, account.id, room, detail.grant)
+        self.changed.add(account.id)
         return Verdict("applied", account=grant.account)
+
+    def _closed(self, event: EventId, detail: kinds.AllowanceClosed) -> Verdict:
+        account = allowances.close(self.tx, detail.allowance, event)
+        self.changed |= {account} if account is not None else set()
+        return Verdict("applied", account=account)
 
     # -- shared ----------------------------------------------------------------------------------------------------
 
@@ -288,9 +346,11 @@ class Posting:
         facts: Facts,
         at: datetime.datetime,
         own: list[OwnRow] | None = None,
+        priced_by: Programme | None = None,
     ) -> Answer:
         request = replace(request_of(body, detail), posted=True)
-        return decide(self.programme(body.basis.programme), facts, own or [], request, at)
+        programme = self.programme(body.basis.programme)
+        return decide(programme, facts, own or [], request, at, entry_programme=priced_by)
 
     def programme(self, version: int) -> Programme:
         """The version the row was decided on; the newest where that is not one of ours."""
@@ -318,6 +378,7 @@ class Posting:
                 spend_minor=c.spend_minor,
                 base=c.base,
                 points_counted=c.points_counted,
+                balance=c.balance,
                 campaigns=c.campaigns,
                 codes=c.codes,
                 points=points,
@@ -336,6 +397,13 @@ def _entry(original: sa.Row[tuple[object, ...]]) -> Entry:
     if original.pricing is not None:
         found = replace(found, pricing=msgspec.msgpack.decode(original.pricing, type=Pricing))
     return replace(found, points=original.points)
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        return bool(bytes.fromhex(text))
+    except ValueError:
+        return False
 
 
 def _reason(till: kinds.Answered, truth: Approved) -> str:
