@@ -47,8 +47,8 @@ class Printed:
 class Clock:
     """The till's clocks; tests turn them."""
 
-    def __init__(self) -> None:
-        self.wall_ms, self.boottime_ms, self.boot = START_MS, 5_000_000, BOOT
+    def __init__(self, start_ms: int = START_MS) -> None:
+        self.wall_ms, self.boottime_ms, self.boot = start_ms, 5_000_000, BOOT
 
     def __call__(self) -> Moment:
         return Moment(wall_ms=self.wall_ms, boot_id=self.boot, boottime_ms=self.boottime_ms, nonce=b"N" * 8)
@@ -61,8 +61,8 @@ class Clock:
 class Shop:
     """One enrolled terminal under `folder`. `till` is opened on first use and again after `close`."""
 
-    def __init__(self, folder: Path, *, document: bytes | None = None) -> None:
-        self.folder, self.clock = folder, Clock()
+    def __init__(self, folder: Path, *, document: bytes | None = None, start_ms: int = START_MS) -> None:
+        self.folder, self.clock = folder, Clock(start_ms)
         self.keys = {purpose: Ed25519PrivateKey.generate() for purpose in PURPOSES}
         self.identity = identity.Identity(
             terminal=TerminalId(secrets.token_bytes(16)),
@@ -76,7 +76,7 @@ class Shop:
         )
         identity.save(folder, self.identity)
         self.snapshot = Snapshot.open_or_create(folder)
-        self.told(State(generation=GENERATION, epoch=1, last_exchange_ms=START_MS))
+        self.told(State(generation=GENERATION, epoch=1, last_exchange_ms=start_ms))
         self.load(document if document is not None else PROGRAMME.read_bytes())
         self._serial = 0
         self._open()
@@ -123,7 +123,7 @@ class Shop:
         """A code that the centre issued; `known`: its typed form has reached this till."""
         self._serial += 1
         number, id_ = (secrets.randbits(40) << 10) | 3, secrets.token_bytes(16)
-        now_s = START_MS // 1000
+        now_s = self.clock.wall_ms // 1000
         code = codes.ActivationCode(
             programme=programme,
             code_id=id_,
