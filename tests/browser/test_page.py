@@ -170,6 +170,7 @@ def test_a_purchase_is_given_as_quoted_and_its_answer_becomes_final(page: Page, 
     expect(page.locator("[data-view=pad] .num")).to_contain_text("1,240")
     expect(page.locator("[data-view=pad] .held")).to_contain_text("48 of them provisional")
     expect(page.locator("[data-view=pad]")).to_contain_text("Coffee, 150")
+    expect(page.locator("#heard")).to_have_text("Fiorella. 1,240 points. 48 of them provisional")
     page.keyboard.type("2550")
     assert page.locator("#amount").input_value() == "25.50"
     expect(page.locator("#tall")).to_have_text(re.compile(r"Give\s*51\s*points"))

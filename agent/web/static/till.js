@@ -1,9 +1,9 @@
 // The cashier page. All it shows is drawn from `now` by draw(); the agent's answers and events change `now`.
 'use strict';
 
-const AGAIN_MS = 1000; // between tries while the agent starts again
+const AGAIN_MS = 1000; // between tries
 const QUOTE_AFTER_MS = 120; // a pause in typing worth a quote
-const DEAF_MS = 400; // the second half of a double press must not dismiss an answer
+const DEAF_MS = 400; // a double press must not dismiss an answer
 const ANSWER_MS = 60000; // then the page is idle again
 const LOCALES = { en: 'en-IE', fr: 'fr-FR', it: 'it-IT' };
 const FINAL = ['applied', 'duplicate', 'merged', 'adjusted'];
@@ -131,7 +131,7 @@ function scanned(code) {
 }
 
 function open(card) {
-  set(ENTRY, { card, second: null, offers: [] });
+  set(ENTRY, { card, second: null, offers: [], deafUntil: 0 });
   if (!card.known) return go('unknown');
   if (['blocked', 'replaced'].includes(card.status)) return go('blocked');
   go('pad');
@@ -320,7 +320,7 @@ function hint(said) {
   tell([at('hint')]);
 }
 
-const tell = nodes => text('heard', nodes.map(node => node.textContent.trim()).filter(Boolean).join('. '));
+const tell = nodes => text('heard', nodes.filter(node => node.checkVisibility()).map(node => node.textContent.trim()).filter(Boolean).join('. '));
 const shape = (node, name) => node.querySelector('use').setAttribute('href', `#${name}`);
 const tone = (node, name) => ['yes', 'look', 'no'].forEach(one => node.classList.toggle(`tone-${one}`, one === name));
 
