@@ -287,7 +287,9 @@ def _http_problem(request: Http, error: HTTPException) -> Response[Any]:
     """What the framework refuses, in our words and with a stable code."""
     if error.status_code == 400:
         text = words.reason(language_of(request), "request.body")
-        return _problem(422, "request.body", f"{text} ({error.detail})")
+        faults = error.extra if isinstance(error.extra, list) else []
+        named = "; ".join(str(fault.get("message", "")) for fault in faults if isinstance(fault, dict)) or error.detail
+        return _problem(422, "request.body", f"{text} ({named})")
     if error.detail.startswith("request."):
         return _problem(error.status_code, error.detail, words.reason(language_of(request), error.detail))
     return _problem(error.status_code, f"http.{error.status_code}", error.detail)
