@@ -28,7 +28,7 @@ from loyalty.since import balance_after
 from sync.exchange import acknowledged, forked
 from sync.identity import Identity
 from sync.journal import Journal
-from sync.member import Standing, account_of, standing
+from sync.member import Standing, account_of, own_rows_of, standing
 from sync.protocol.chain import MAX_BODY_BYTES, Head, Row, event_id
 from sync.snapshot import Held, SnapshotReader, State
 
@@ -387,9 +387,8 @@ class Till:
     def _own_since(self, case: _Case, seq: int) -> list[OwnRow]:
         """All of the member's rows since a row, for what was given back of it."""
         assert case.found is not None
-        since = self.journal.rows_of(case.found.account, seq)
-        read = [own_row(row.seq, event_id(row.hash), row.body) for row in since]
-        mine = {row.seq: row for row in case.own} | {row.seq: row for row in read if row is not None}
+        since = own_rows_of(self.snapshot(), self.journal, case.found.account, seq)
+        mine = {row.seq: row for row in case.own} | {row.seq: row for row in since}
         return [mine[number] for number in sorted(mine)]
 
     def _closed(self) -> set[AllowanceId]:

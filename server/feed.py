@@ -107,6 +107,7 @@ def _member(tx: sa.Connection, key: bytes) -> FeedItem:
         facts=msgspec.msgpack.encode(account.facts),
         name=account.name,
         cards=accounts.cards_of(tx, account.id),
+        aliases=accounts.aliases_of(tx, account.id),
     )
 
 

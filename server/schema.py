@@ -110,6 +110,7 @@ accounts = Table(
     Column("balance", BigInteger, nullable=False),
     Column("open_debt", BigInteger, nullable=False),  # taken back but already spent: later credits fill it first
     Column("facts", LargeBinary, nullable=False),  # msgpack loyalty.facts.Facts
+    Index("accounts_by_target", "alias_of"),
 )
 
 cards = Table(

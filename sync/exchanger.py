@@ -230,7 +230,7 @@ class Exchanger:
             match item:
                 case MemberItem():
                     member = Member(item.account, item.no, item.facts, item.name, mark)
-                    self.snapshot.put_member(member, commit, item.cards)
+                    self.snapshot.put_member(member, commit, item.cards, item.aliases)
                 case GoneItem():
                     self.snapshot.forget_member(item.account)
                 case ProgrammeItem():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -179,6 +179,14 @@ class JournalReader:
             _ROW + "WHERE seq = (SELECT seq FROM cards_activated WHERE token = ?)", (token,)
         ).fetchone()
         return Row(*found) if found else None
+
+    def accounts_of_cards(self, tokens: Sequence[CardToken]) -> list[AccountId]:
+        """Accounts that were made here when one of these cards was brought to life."""
+        marks = ", ".join("?" * len(tokens))
+        found = self._db.execute(
+            f"SELECT account FROM rows WHERE seq IN (SELECT seq FROM cards_activated WHERE token IN ({marks}))", tokens
+        )
+        return [AccountId(account) for (account,) in found]
 
     def pending(self, acked: int) -> tuple[int, int | None]:
         """(rows above `acked`, wall time in ms of the oldest of them or None)."""

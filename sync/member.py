@@ -41,7 +41,11 @@ def account_of(snapshot: SnapshotReader, journal: JournalReader, token: CardToke
 
 
 def standing(snapshot: SnapshotReader, journal: JournalReader, account: AccountId) -> Standing:
-    """Facts at the watermark and our rows after it; unknown, and said to be, where they do not fit together."""
+    """Facts at the watermark and our rows after it; unknown, and said to be, where they do not fit together.
+
+    An account that counts to another stands as that one, and its rows are that one's.
+    """
+    account = snapshot.target(account)
     member = snapshot.member(account)
     if member is None:
         return _born_here(snapshot, journal, account)
@@ -49,7 +53,22 @@ def standing(snapshot: SnapshotReader, journal: JournalReader, account: AccountI
     if seq < journal.anchor()[1].seq or journal.hash_at(seq) != member.watermark.hash:
         return Standing(account, member.name, Facts(known=False, member=account.hex()), ())
     facts = msgspec.structs.replace(_facts.decode(member.facts), as_of=seq, member=account.hex())
-    return Standing(account, member.name, facts, _own(journal.rows_of(account, seq)))
+    return Standing(account, member.name, facts, own_rows_of(snapshot, journal, account, seq))
+
+
+def own_rows_of(snapshot: SnapshotReader, journal: JournalReader, account: AccountId, after: int) -> tuple[OwnRow, ...]:
+    """A member's rows above `after` as decisions read them.
+
+    Of a card that was activated twice, rows that name the other account are the member's too: by the centre's word, or,
+    while the centre has not heard of it, because the card was brought to life here.
+    """
+    others = {*snapshot.aliases(account), *journal.accounts_of_cards(snapshot.tokens(account))} - {account}
+    own = _own(journal.rows_of(account, after))
+    if not others:
+        return own
+    theirs = [row for other in others for row in _own(journal.rows_of(other, after)) if row.kind != "activated"]
+    named = [msgspec.structs.replace(row, member=account.hex()) for row in theirs]
+    return tuple(sorted([*own, *named], key=lambda row: row.seq))
 
 
 def _born_here(snapshot: SnapshotReader, journal: JournalReader, account: AccountId) -> Standing:

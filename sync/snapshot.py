@@ -47,6 +47,14 @@ sa.Table(
     sqlite_with_rowid=False,
 )
 sa.Table(
+    "aliases",
+    _tables,
+    sa.Column("account", sa.LargeBinary, primary_key=True),
+    sa.Column("target", sa.LargeBinary, nullable=False),
+    sa.Index("aliases_by_target", "target"),
+    sqlite_with_rowid=False,
+)
+sa.Table(
     "outcomes",
     _tables,
     sa.Column("event_id", sa.LargeBinary, primary_key=True),
@@ -236,6 +244,20 @@ class SnapshotReader:
         account, no, facts, name, seq, hash_ = found
         return Member(account, no, facts, name, Head(seq, RowHash(hash_)))
 
+    def tokens(self, account: AccountId) -> list[CardToken]:
+        """A member's cards."""
+        return [CardToken(t) for (t,) in self._db.execute("SELECT token FROM cards WHERE account = ?", (account,))]
+
+    def target(self, account: AccountId) -> AccountId:
+        """The account to which this one counts: mostly itself."""
+        found = self._db.execute("SELECT target FROM aliases WHERE account = ?", (account,)).fetchone()
+        return AccountId(found[0]) if found else account
+
+    def aliases(self, target: AccountId) -> list[AccountId]:
+        """Accounts that count to this one, since a card was activated twice."""
+        found = self._db.execute("SELECT account FROM aliases WHERE target = ?", (target,))
+        return [AccountId(account) for (account,) in found]
+
     def members(self) -> int:
         """How many members this terminal knows."""
         found: int = self._db.execute("SELECT count(*) FROM members").fetchone()[0]
@@ -340,8 +362,9 @@ class Snapshot(SnapshotReader):
         member: Member,
         commit: int,
         cards: Iterable[tuple[CardToken, str]],
+        aliases: Iterable[AccountId] = (),
     ) -> None:
-        """Replaces a member and its cards, unless what is here is of a newer commit."""
+        """Replaces a member, its cards and aliases, unless what is here is of a newer commit."""
         self._db.execute(
             "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET no = excluded.no,"
             " facts = excluded.facts, name = excluded.name, watermark_seq = excluded.watermark_seq,"
@@ -359,11 +382,16 @@ class Snapshot(SnapshotReader):
             "INSERT OR REPLACE INTO cards VALUES (?, ?, ?)",
             [(token, member.account, status) for token, status in cards],
         )
+        self._db.execute("DELETE FROM aliases WHERE target = ? OR account = ?", (member.account, member.account))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO aliases VALUES (?, ?)", [(alias, member.account) for alias in aliases]
+        )
 
     def forget_member(self, account: AccountId) -> None:
         """A tombstone of the feed."""
         self._db.execute("DELETE FROM members WHERE account = ?", (account,))
         self._db.execute("DELETE FROM cards WHERE account = ?", (account,))
+        self._db.execute("DELETE FROM aliases WHERE target = ?", (account,))
 
     def put_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Newer revisions replace older ones; `applied` is the absence of a line."""

@@ -111,6 +111,7 @@ class MemberItem(_Said, tag="member", frozen=True, kw_only=True):
     facts: bytes  # msgpack of loyalty.facts.Facts
     name: str | None = None
     cards: list[tuple[CardToken, str]] = []
+    aliases: list[AccountId] = []  # accounts that count to this one: the terminal may have rows that name them
 
 
 class GoneItem(_Said, tag="gone", frozen=True, kw_only=True):

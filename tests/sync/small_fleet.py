@@ -33,7 +33,7 @@ from sync.exchange import forked
 from sync.exchanger import Exchanger
 from sync.identity import Identity
 from sync.journal import Journal, JournalReader
-from sync.member import standing
+from sync.member import account_of, standing
 from sync.protocol.chain import Head, Row, RowHash, event_id
 from sync.protocol.messages import Answer, Clock, Request, Wish, pack_message, read_message
 from sync.protocol.signing import cose_kid
@@ -471,14 +471,21 @@ class Fleet:
 
     def check_standing(self, terminal: TerminalSide) -> None:
         """Every purchase of the journal counts exactly once in what is shown of a member, or it is shown as unknown."""
-        bought: dict[AccountId, list[tuple[str, int]]] = {}
+        bought: dict[CardToken, list[tuple[str, int]]] = {}
+        with self.centre.store.reading() as tx:
+            at_centre = set(tx.execute(sa.select(schema.accounts.c.id)).scalars())
         for event, row in terminal.events().items():
             body = kinds.read_body(row.body)
             detail = kinds.read_detail(body)
-            if isinstance(detail, kinds.Earned) and body.account is not None and event not in self.given_back:
-                bought.setdefault(body.account, []).append((detail.answer.counts.day, detail.amount_minor))
-        for account, purchases in bought.items():
-            found = standing(terminal.snapshot, terminal.journal, account)
+            if isinstance(detail, kinds.Earned) and body.card is not None and event not in self.given_back:
+                if body.account in at_centre or terminal.journal.accounts_of_cards([body.card]) == [body.account]:
+                    bought.setdefault(body.card, []).append((detail.answer.counts.day, detail.amount_minor))
+        for token, purchases in bought.items():
+            account = account_of(terminal.snapshot, terminal.journal, token)
+            if account is None:
+                self.unknown += 1
+                continue
+            found = standing(terminal.snapshot, terminal.journal, account[0])
             if not found.facts.known:
                 self.unknown += 1
                 continue
