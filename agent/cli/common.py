@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 a finding or a refused operation, 2 wrong usage, 3 the age
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ from agent.config import Config, ConfigError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 config_app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
-readers_app = typer.Typer(invoke_without_command=True, help="Readers: their state, and what a picture decodes to.")
-journal_app = typer.Typer(invoke_without_command=True, help="Rows and outcomes; verify checks chain and numbering.")
+readers_app = typer.Typer(invoke_without_command=True)
+journal_app = typer.Typer(invoke_without_command=True)
 pos_key_app = typer.Typer(no_args_is_help=True, help="Keys for POS software.")
 app.add_typer(config_app, name="config")
 app.add_typer(readers_app, name="readers")
@@ -70,6 +71,7 @@ def translated() -> Iterator[None]:
     from agent.opening import InUseError
     from agent.remote import AnswerError
     from agent.till import RefusedError
+    from sync import files
     from sync.client import ExchangeFailedError
     from sync.files import StorageError
     from sync.identity import NotEnrolledError
@@ -90,6 +92,9 @@ def translated() -> Iterator[None]:
         fail(f"till.not_enrolled: {error}")
     except (JournalError, AlreadyEnrolledError) as error:
         fail(str(error))
+    except sqlite3.Error as error:
+        told = files.translated(error, Path("a file of this terminal"))
+        fail(f"{told.code}: {told.text}")
     except ExchangeFailedError as error:
         unreachable = error.failure.kind in ("line", "busy")
         fail(f"{error.failure.code or 'line.down'}: {error.failure.text}", 3 if unreachable else 1)

@@ -139,7 +139,9 @@ def reverse(
     """
     from agent.operations import Reversal
 
-    named: dict[str, Any] = {"seq": int(row)} if row.isdigit() and len(row) < 20 else {"event_id": row}
+    named: dict[str, Any] = (
+        {"seq": int(row)} if row.isdecimal() and row.isascii() and len(row) < 20 else {"event_id": row}
+    )
     part = {"amount_minor": amount_minor} if amount_minor is not None else {"whole": True}
     body = {**named, **part, "reason": reason, "operator": operator}
     _operate(config, "/reversals", body, Reversal, "reverse", json)
