@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TextIO
 
 import msgspec
-import structlog
 from sqlalchemy import exc
 
 from agent.diagnosis.log_store import DamagedError, Event, Store
@@ -140,12 +139,12 @@ class DiagnosticLog:
         self._say({key: value for key, value in said.items() if value not in (None, {}, False)})
 
     def _say(self, fields: dict[str, object]) -> None:
+        import structlog  # at the first line: it brings rich along, which would be a tenth of the agent's start
+
+        as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
         with suppress(OSError, ValueError):  # standard error closed: there is nobody left to tell
             logger = structlog.PrintLogger(self._stream if self._stream is not None else sys.stderr)
-            logger.msg(str(_AS_JSON(None, "msg", fields)))
-
-
-_AS_JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
+            logger.msg(str(as_json(None, "msg", fields)))
 
 
 def _masked(event: Event, about: About) -> Event:

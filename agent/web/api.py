@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from litestar import Controller, Litestar, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
@@ -26,9 +27,8 @@ from litestar.response import Stream
 
 from agent import words
 from agent.app import Agent
-from agent.diagnosis.examine import examine
-from agent.diagnosis.report import to_json
-from agent.hello import verify_hello
+from agent.diagnosis.model import Report
+from agent.diagnosis.situation import Situation
 from agent.keys import PosKeys, Sessions
 from agent.operations import Activation, Burn, CodeUse, Earning, Operations, Reversal
 from agent.present import problem
@@ -208,8 +208,8 @@ class LocalApi(Controller):
         agent = _agent(request)
         situation = await agent.situation()
         keys = agent.identity.keys_for("answer")
-        report = await anyio.to_thread.run_sync(lambda: examine(situation, verify_hello(keys)))
-        return Response(to_json(agent.states.saw_report(report, situation.now)))
+        report = await anyio.to_thread.run_sync(lambda: _examined(situation, keys))
+        return Response(_report_json(agent.states.saw_report(report, situation.now)))
 
     @get("/diagnostics/situation")
     async def situation(self, request: Http) -> Response[Any]:
@@ -220,6 +220,20 @@ class LocalApi(Controller):
     async def stream(self, request: Http) -> Stream:
         """Server-sent events: hello, tap, decision, outcome, line, reader, removed, fault."""
         return Stream(_events(_agent(request)), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _examined(situation: Situation, keys: dict[str, Ed25519PublicKey]) -> Report:
+    """All checks. They are loaded at the first look: a start does not wait for them (and httpx, and rich)."""
+    from agent.diagnosis.examine import examine
+    from agent.hello import verify_hello
+
+    return examine(situation, verify_hello(keys))
+
+
+def _report_json(report: Report) -> dict[str, Any]:
+    from agent.diagnosis.report import to_json
+
+    return to_json(report)
 
 
 async def _events(agent: Agent) -> AsyncIterator[bytes]:
