@@ -8,15 +8,18 @@ kind of row, so tomorrow's rows pass through today's terminal.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from loyalty.ids import TerminalId
-from sync.protocol.chain import Row, RowHash, row_hash
+from sync.protocol.chain import MAX_BODY_BYTES, Row, RowHash, row_hash
 
 MAX_ROWS = 2_000
+MAX_DEPTH = 32  # rows of today go down to 6; what is deeper travels as raw bytes
+_INT64 = 1 << 63
 FORMAT = 1
 
 Leaf = int | str | bytes | float | bool | None
@@ -77,9 +80,10 @@ def unpack(data: bytes, *, previous: RowHash, terminal: TerminalId) -> list[Row]
         return _chained(batch, previous, terminal)
     except (
         msgspec.DecodeError,
+        struct.error,
         ValueError,
         TypeError,
-        IndexError,
+        LookupError,
         StopIteration,
         RecursionError,
         OverflowError,
@@ -91,27 +95,40 @@ def _chained(batch: _Batch, previous: RowHash, terminal: TerminalId) -> list[Row
     if batch.format != FORMAT:
         raise PackedError(f"batch of format {batch.format}")
     count = sum(n for _, n in batch.epochs)
-    if count > MAX_ROWS or any(n < 1 for _, n in batch.epochs) or count != sum(n for _, n in batch.order):
+    if count > MAX_ROWS or count != sum(n for _, n in batch.order) or _has_empty_run(batch):
         raise PackedError("batch counts do not agree")
     of_block = [sum(n for at, n in batch.order if at == block) for block in range(len(batch.blocks))]
-    bodies = [iter(_bodies(block, n)) for block, n in zip(batch.blocks, of_block, strict=True)]
+    bodies = [_bodies(block, n) for block, n in zip(batch.blocks, of_block, strict=True)]
     epochs = [epoch for epoch, n in batch.epochs for _ in range(n)]
     rows: list[Row] = []
     for at, block in enumerate(block for block, n in batch.order for _ in range(n)):
         body, seq = next(bodies[block]), batch.first_seq + at
+        if len(body) > MAX_BODY_BYTES:
+            raise PackedError(f"a row of {len(body)} bytes")
         previous = row_hash(previous, terminal, epochs[at], seq, body)
         rows.append(Row(seq, epochs[at], previous, body))
     return rows
 
 
-def _bodies(block: _Block, count: int) -> list[bytes]:
+def _has_empty_run(batch: _Batch) -> bool:
+    return any(n < 1 for _, n in [*batch.epochs, *batch.order])
+
+
+def _bodies(block: _Block, count: int) -> Iterator[bytes]:
+    """One at a time, so that a batch which unpacks to too much is left before it has."""
     if not block.shape:
         if not all(isinstance(body, bytes) for body in block.columns):
             raise PackedError("raw bodies are bytes")
-        return block.columns
+        return iter(_exactly(block.columns, count))
     rebuild = _rebuilder(_decode(block.shape))
-    columns = [_values(column, count) for column in block.columns]
-    return [_encode(rebuild(iter(leaves))) for leaves in zip(*columns, strict=True)]
+    columns = [_exactly(_values(column, count), count) for column in block.columns]
+    return map(lambda *leaves: _encode(rebuild(iter(leaves))), *columns)  # not a generator: it may end in StopIteration
+
+
+def _exactly(values: list[Any], count: int) -> list[Any]:
+    if len(values) != count:
+        raise PackedError(f"{len(values)} values for {count} rows")
+    return values
 
 
 def _taken_apart(body: bytes) -> tuple[bytes, Any]:
@@ -119,20 +136,22 @@ def _taken_apart(body: bytes) -> tuple[bytes, Any]:
     try:
         tree = _decode(body)
         leaves: list[Leaf] = []
-        shape = _shape(tree, leaves)
+        shape = _shape(tree, leaves, MAX_DEPTH)
         if leaves and _encode(tree) == body:
             return _encode(shape), leaves
-    except (msgspec.DecodeError, TypeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, RecursionError):
         pass
     return b"", body
 
 
-def _shape(tree: Any, leaves: list[Leaf]) -> Any:
+def _shape(tree: Any, leaves: list[Leaf], depth: int) -> Any:
     """The tree without its leaves, which are appended in order; dictionary keys are part of the shape."""
+    if not depth:
+        raise TypeError("nested too deep")
     if isinstance(tree, list):
-        return [_shape(item, leaves) for item in tree]
+        return [_shape(item, leaves, depth - 1) for item in tree]
     if isinstance(tree, dict):
-        return {key: _shape(value, leaves) for key, value in tree.items()}
+        return {key: _shape(value, leaves, depth - 1) for key, value in tree.items()}
     if not isinstance(tree, (int, str, bytes, float, type(None))):
         raise TypeError("not a plain leaf")
     leaves.append(tree)
@@ -157,7 +176,7 @@ def _column(values: list[Leaf]) -> Any:
     if all(type(value) is int for value in values):
         numbers: list[int] = values  # type: ignore[assignment]
         steps = [b - a for a, b in itertools.pairwise(numbers)]
-        if sum(map(abs, steps)) < sum(map(abs, numbers)):
+        if sum(map(abs, steps)) < sum(map(abs, numbers)) and all(-_INT64 <= step < _INT64 for step in steps):
             return [1, first, steps]
     return [2, values]
 

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -217,6 +218,14 @@ class BadLine:
 
 def _lost(what: str) -> ExchangeFailedError:
     return ExchangeFailedError(Failure(kind="line", text=f"lost: {what}"))
+
+
+class Bought(NamedTuple):
+    """A purchase of a journal, whose day no other has."""
+
+    account: AccountId
+    day: str
+    amount_minor: int
 
 
 class TerminalSide:
@@ -471,32 +480,41 @@ class Fleet:
 
     def check_standing(self, terminal: TerminalSide) -> None:
         """Every purchase of the journal counts exactly once in what is shown of a member, or it is shown as unknown."""
-        bought: dict[CardToken, list[tuple[str, int]]] = {}
         with self.centre.store.reading() as tx:
             at_centre = set(tx.execute(sa.select(schema.accounts.c.id)).scalars())
-        for event, row in terminal.events().items():
-            body = kinds.read_body(row.body)
-            detail = kinds.read_detail(body)
-            if isinstance(detail, kinds.Earned) and body.card is not None and event not in self.given_back:
-                if body.account in at_centre or terminal.journal.accounts_of_cards([body.card]) == [body.account]:
-                    bought.setdefault(body.card, []).append((detail.answer.counts.day, detail.amount_minor))
-        for token, purchases in bought.items():
+        for token, purchases in self._bought(terminal).items():
             account = account_of(terminal.snapshot, terminal.journal, token)
             if account is None:
                 self.unknown += 1
                 continue
+            # Two exceptions: what names an account that a put-back centre has lost waits in suspense, and says so; and
+            # a card brought to life again before its terminal has heard of the first time begins at nothing.
+            both = at_centre if terminal.snapshot.card(token) is not None else set()
+            mine = [account[0], *terminal.journal.accounts_of_cards([token])]
+            purchases = [p for p in purchases if p.account in both or p.account in mine]
             found = standing(terminal.snapshot, terminal.journal, account[0])
             if not found.facts.known:
                 self.unknown += 1
                 continue
             self.shown += 1
             now = facts_now(found.facts, found.own_rows)
-            for day, amount in purchases:
-                spent = now.days.get(day, (0, 0, 0, 0))[1]
-                assert spent == amount, (
-                    f"{terminal.folder.name}: purchase of {day} counts as {spent} instead of {amount}; own rows since "
+            for bought in purchases:
+                spent = now.days.get(bought.day, (0, 0, 0, 0))[1]
+                assert spent == bought.amount_minor, (
+                    f"{terminal.folder.name}: {bought} counts as {spent}; own rows since "
                     f"{found.facts.as_of}: {[(row.seq, row.kind, row.day, row.spend_minor) for row in found.own_rows]}"
                 )
+
+    def _bought(self, terminal: TerminalSide) -> dict[CardToken, list[Bought]]:
+        found: dict[CardToken, list[Bought]] = {}
+        for event, row in terminal.events().items():
+            body = kinds.read_body(row.body)
+            detail = kinds.read_detail(body)
+            if isinstance(detail, kinds.Earned) and event not in self.given_back:
+                assert body.card is not None and body.account is not None
+                bought = Bought(body.account, detail.answer.counts.day, detail.amount_minor)
+                found.setdefault(body.card, []).append(bought)
+        return found
 
     # -- after healing ---------------------------------------------------------------------------------------------
 
@@ -548,7 +566,7 @@ class Fleet:
 
     def _check_balances(self, tx: sa.Connection) -> None:
         a, r = schema.accounts.c, schema.rows.c
-        alias = {i: t for i, t in tx.execute(sa.select(a.id, a.alias_of).where(a.alias_of.is_not(None)))}
+        alias = dict(map(tuple, tx.execute(sa.select(a.id, a.alias_of).where(a.alias_of.is_not(None)))))
         points: dict[bytes, int] = {}
         for account, counted in tx.execute(sa.select(r.account, r.points).where(r.account.is_not(None))):
             target = alias.get(account, account)
