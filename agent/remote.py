@@ -45,6 +45,10 @@ class Remote:
             timeout=TIMEOUT_S,
         )
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
     def get(self, path: str, **params: Any) -> Any:
         """A question; raises AnswerError."""
         return _read(self._http.get(path, params=params))

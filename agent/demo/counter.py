@@ -19,7 +19,7 @@ from litestar.params import FromPath
 from agent.demo.world import World, free_port, random_uid
 from drivers import lines
 
-PAGE = Path(__file__).parent.parent / "demo_page"
+PAGE = Path(__file__).with_name("page")
 MEMBERS = ("Fiorella", "Bruno", "Nadia")
 ALIEN = "WIFI:T:WPA;S:Harbour Guests;P:seagull;;"
 Http = Request[Any, Any, State]

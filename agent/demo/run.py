@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def run(*, scripted: bool, state: Path | None, port: int, json: bool) -> int:
     """Exit code: 0 fine, 1 something was lost, doubled or overdrawn, 3 it could not be set up."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it ends its processes too
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as temporary:
         world = World(state or Path(temporary))
         try:

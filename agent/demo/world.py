@@ -49,6 +49,7 @@ class World:
         self.centre_port = free_port()
         self.line = CuttableLine(self.centre_port)
         self.codes: list[Code] = []
+        self._remote: Remote | None = None
 
     @property
     def centre_dir(self) -> Path:
@@ -83,7 +84,7 @@ class World:
         self._codes(fresh)
         self._start(["agent", "agent", "--config", str(self.config("till"))])
         self._wait_for(f"http://127.0.0.1:{self.till_port}/healthz", "the terminal")
-        self.remote = Remote(load(self.config("till")).till.socket, "en")
+        self._remote = Remote(load(self.config("till")).till.socket, "en")
         until = time.monotonic() + START_PATIENCE_S
         while self.remote.get("/status")["programme"] is None:
             if time.monotonic() > until:
@@ -109,6 +110,12 @@ class World:
             f'[[readers]]\nname = "counter"\ndriver = "replay"\n'
             f'options = {{ listen = "{self.folder / name}-reader.sock" }}\n'
         )
+
+    @property
+    def remote(self) -> Remote:
+        """The running agent of the first till."""
+        assert self._remote is not None, "build comes first"
+        return self._remote
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -147,10 +154,9 @@ class World:
 
     def _start(self, command: list[str]) -> None:
         self._last = command[0]
-        log = (self.folder / f"{command[0]}.log").open("ab")
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+        with (self.folder / f"{command[0]}.log").open("ab") as log:
+            words = [sys.executable, "-P", "-m", *command]
+            child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._children.append(child)
 
     def _wait_for(self, url: str, what: str) -> None:
@@ -171,6 +177,8 @@ class World:
         """Ends the processes it started, in the reverse order."""
         if self._counter is not None:
             self._counter.close()
+        if self._remote is not None:
+            self._remote.close()
         for child in reversed(self._children):
             child.terminate()
         for child in reversed(self._children):
