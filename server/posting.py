@@ -261,7 +261,8 @@ class Posting:
             self.notify("operations", "points.range", event, f"A till burned {detail.points} points.")
             return Verdict("held", 0, "points.range", account.id)
         covered = allowances.spend(self.tx, detail.allowance, account.id, detail.points)
-        extra = min(detail.points - covered, max(0, accounts.available(self.tx, account)))
+        room = accounts.available(self.tx, account) - covered  # no longer set aside, not yet taken
+        extra = min(detail.points - covered, max(0, room))
         account = accounts.take(self.tx, account, event, covered + extra, "redeemed")
         lost = detail.points - covered - extra
         accounts.lose(self.tx, event, self.outlet, lost)
