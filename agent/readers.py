@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import time
@@ -74,9 +75,8 @@ class Readers:
 
     async def stop(self) -> None:
         """Ends them."""
-        for reader in self.all:
-            if reader.child is not None:
-                await reader.child.stop()
+        children = [reader.child for reader in self.all if reader.child is not None]
+        await asyncio.gather(*(child.stop() for child in children))
 
     def release(self, token: Token) -> None:
         """The attempt failed and uses up nothing: the next reading counts as a new tap."""
@@ -156,6 +156,7 @@ class Readers:
         faults = reader.state.faults if isinstance(reader.state, Running | EndedState) else ()
         exit_code = end.exit_code if end.exit_code is not None else -int(signal.SIGKILL)
         reader.state = EndedState(exit_code=exit_code, at=now, faults=faults)
+        self._debounce.gone(f"{name}/")
         self._tell_state(reader, before)
         code, text = None, f"reader {name} ended: {end.last_words}"
         if end.exit_code is None:

@@ -7,6 +7,7 @@ same in the chip (NDEF) and in print. A wrong member is worse than no member, so
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -250,8 +251,15 @@ class Debounce:
 
     def removed(self, scope: str) -> None:
         """The card left the field of `scope`."""
+        self._left(lambda one: one == scope)
+
+    def gone(self, prefix: str) -> None:
+        """Whatever saw the fields that begin so saw its last: it will never say that a card left them."""
+        self._left(lambda one: one.startswith(prefix))
+
+    def _left(self, is_left: Callable[[str], bool]) -> None:
         for token, held in list(self._held.items()):
-            held.scopes.discard(scope)
+            held.scopes = {scope for scope in held.scopes if not is_left(scope)}
             if not held.scopes:
                 del self._held[token]
 

@@ -292,3 +292,12 @@ def test_without_a_gap_there_is_one_presentation_however_many_readings(steps):
         now_s += pause_s
         begun += debounce.is_new(A, scope, now_s)
     assert begun == 1
+
+
+def test_a_reader_whose_process_ended_holds_no_card_any_more() -> None:
+    debounce, card = Debounce(), Card(scheme="uid", value="04a1b2c3d4e580")
+    assert debounce.is_new(card, "tap/ACR122", 0.0)
+    debounce.gone("other/")
+    assert not debounce.is_new(card, "tap/ACR122", 0.5)
+    debounce.gone("tap/")
+    assert debounce.is_new(card, "tap/ACR122", 1.0)
