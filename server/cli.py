@@ -228,7 +228,11 @@ def _say_mistakes(mistakes: list[Mistake], file: Path, json: bool = False) -> No
         out.print(f"{where}: {mark} {mistake.code}: {mistake.text}", highlight=False, markup=False)
         out.print(f"    {mistake.cure}", highlight=False, markup=False)
     errors = sum(not mistake.warning for mistake in mistakes)
-    out.print(f"{errors} errors, {len(mistakes) - errors} warnings", highlight=False)
+    out.print(f"{_count(errors, 'error')}, {_count(len(mistakes) - errors, 'warning')}", highlight=False)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 @programme_app.command("load")
@@ -340,7 +344,7 @@ def codes_issue(
         say_json([{"serial": c.serial, "typed": c.typed_text, "qr": c.qr_text} for c in issued])
         return
     until = datetime.datetime.fromtimestamp(expires_ms / 1000, tz=datetime.UTC).date()
-    out.print(f"{len(issued)} {purpose} codes of batch {batch}, good until {until}.", highlight=False)
+    out.print(f"{_count(len(issued), f'{purpose} code')} of batch {batch}, good until {until}.", highlight=False)
     for code in issued[:5]:
         out.print(f"  {code.serial:5}  {code.typed_text}", highlight=False)
     if len(issued) > 5 and csv_file is None and pdf is None:
