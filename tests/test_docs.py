@@ -8,7 +8,6 @@ import shlex
 import tomllib
 from pathlib import Path
 
-import click
 import msgspec
 import pytest
 import typer.main
@@ -66,7 +65,7 @@ def _commands(text: str) -> list[list[str]]:
 def _unknown(words: list[str]) -> str | None:
     """What no such command has: a word or an option; None where all is there."""
     command, rest = PROGRAMS[words[0]], words[1:]
-    while isinstance(command, click.Group) or hasattr(command, "commands"):
+    while hasattr(command, "commands"):
         known = command.commands
         if not rest or rest[0] not in known:
             is_own_option = bool(rest) and rest[0].startswith("-") and command is not PROGRAMS[words[0]]
