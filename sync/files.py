@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import cast
@@ -48,6 +49,7 @@ def open_writer(path: Path, tables: sa.MetaData, schema: int, *, synchronous: st
                 connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.exec_driver_sql(f"PRAGMA user_version={schema}")
     except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
+        engine.dispose()
         raise translated(error, path) from error
     return engine
 
@@ -78,7 +80,8 @@ def translated(error: Exception, path: Path) -> StorageError:
             "The disk is full. Nothing was saved, and what was saved before is kept. "
             "Free some space (holdfast doctor --only storage names what fills it), then do it again.",
         )
-    if "readonly" in text or "read-only" in text or "permission" in text:
+    closed = "unable to open" in text and path.parent.is_dir() and not os.access(path.parent, os.W_OK)
+    if closed or "readonly" in text or "read-only" in text or "permission" in text:
         return StorageError(
             "storage.read_only",
             f"{path} cannot be written. Nothing was saved. Check that the disk is healthy and that the folder "

@@ -228,9 +228,13 @@ class Journal(JournalReader):
         """Raises StorageError, or JournalError when the file belongs to another terminal."""
         path = data_dir / FILE_NAME
         engine = files.open_writer(path, _tables, SCHEMA, synchronous="FULL")
-        with engine.begin() as connection:
-            for key, value in (("terminal", terminal), ("enrolment", enrolment)):
-                connection.exec_driver_sql("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+        try:
+            with engine.begin() as connection:
+                for key, value in (("terminal", terminal), ("enrolment", enrolment)):
+                    connection.exec_driver_sql("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+        except sa.exc.DBAPIError as error:
+            engine.dispose()
+            raise files.translated(error, path) from error
         journal = cls(engine, path)
         if journal.terminal != terminal or journal.genesis != genesis(terminal, enrolment):
             raise JournalError(
