@@ -30,7 +30,10 @@ def examine_here(path: Path, only: str | None) -> Report:
         config = configuration.load(path)
     except ConfigError as error:
         mistakes = tuple(error.mistakes)
-    report = examine(_situation(config, mistakes), verify_hello(_answer_keys(config)))
+    keys = _answer_keys(config)
+    if config is not None and not keys:
+        mistakes = (_not_enrolled(config),)
+    report = examine(_situation(config, mistakes), verify_hello(keys), quick=not keys)
     if only is None:
         return report
     findings = tuple(finding for finding in report.findings if finding.area == only)
@@ -59,6 +62,14 @@ def _queue(config: Config) -> Queue:
     except Exception:  # noqa: BLE001 - doctor says what the files' own checks find; here it must only go on
         return Queue()
     return Queue(pending=status["pending"], oldest_pending_s=status["oldest_pending_s"])
+
+
+def _not_enrolled(config: Config) -> Mistake:
+    return Mistake(
+        where=str(config.data_dir / identity.FILE_NAME),
+        text="this terminal has not joined a centre yet",
+        cure="holdfast enrol --server URL --code CODE   (the code: holdfast-server enrolment-code)",
+    )
 
 
 def _answer_keys(config: Config | None) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Line:
 
     def _changed(self, said: lines.LineState) -> None:
         self.state, self.text = said.state, said.text
-        code = None if said.state == "up" else said.code or f"line.{said.kind or 'down'}"
+        code = None if said.state == "up" else said.code or ("centre.busy" if said.kind == "busy" else "line.down")
         self._states.saw(time.time(), "line", None, code, said.text or "the centre answers")
         self._hub.publish("line", {"state": said.state, "code": code, "text": said.text})
         if said.state == "down":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from loyalty.check import table_of
 from loyalty.cose import DOCUMENT_MAX_BYTES, sign1
 from loyalty.programme import Mistake, Programme, ProgrammeError, parse
 from server import feed, store
@@ -17,19 +18,15 @@ from sync.protocol.signing import cose_kid
 
 def load(tx: sa.Connection, document: bytes, keys: Keys, now_ms: int) -> Programme:
     """Checks a document and makes it the newest version; raises ProgrammeError with all its mistakes."""
-    programme = parse(document)
-    newest = tx.execute(sa.select(sa.func.max(programmes.c.version))).scalar() or 0
-    if programme.version <= newest:
-        raise ProgrammeError(
-            [
-                Mistake(
-                    line=0,
-                    code="document.version_not_newer",
-                    text=f"version {programme.version} is not newer than {newest}, which is loaded",
-                    cure=f"write version = {newest + 1}",
-                )
-            ]
-        )
+    before = [
+        table_of(d) for d in tx.execute(sa.select(programmes.c.document).order_by(programmes.c.version)).scalars()
+    ]
+    programme = parse(document, loaded=before)
+    running = before[-1]["programme"]["id"] if before else programme.id
+    if running != programme.id:
+        text = f"this is programme {programme.id}, and this centre runs {running}"
+        cure = f'write id = "{running}", or make another centre for it'
+        raise ProgrammeError([Mistake(line=0, code="document.other_programme", text=text, cure=cure)])
     kid, key = keys.current("programme")
     signed = sign1(document, key, cose_kid(kid), max_bytes=DOCUMENT_MAX_BYTES)
     tx.execute(

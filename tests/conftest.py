@@ -14,7 +14,7 @@ settings.load_profile("holdfast")
 
 
 def _suite(nodeid: str) -> str:
-    parts = nodeid.split("/")
+    parts = nodeid.partition("::")[0].split("/")
     return parts[1] if len(parts) > 2 else "(top)"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +95,50 @@ def config_show(config: ConfigFile = DEFAULT) -> None:
     """
     loaded = read_config(config)
     say_json(msgspec.to_builtins(loaded, enc_hook=str))
+
+
+@app.command()
+def backup(file: Path, config: ConfigFile = DEFAULT, json: Json = False) -> None:
+    """A consistent copy of the journal, also while the agent works. It holds no key and no member's balance.
+
+    Example: holdfast backup /media/usb/journal.hf
+    """
+    loaded = read_config(config)
+    from sync.backup import back_up
+
+    with translated():
+        try:
+            rows = back_up(loaded.data_dir, file)
+        except OSError as error:
+            fail(str(error))
+    if json:
+        say_json({"file": str(file), "rows": rows})
+        return
+    out.print(f"{rows} rows copied to {file} and checked.", markup=False)
+
+
+@app.command()
+def restore(file: Path, config: ConfigFile = DEFAULT, json: Json = False) -> None:
+    """Puts a backup in the journal's place. Stop the agent first; the next exchange opens a new epoch where needed.
+
+    Example: holdfast restore /media/usb/journal.hf
+    """
+    loaded = read_config(config)
+    from agent.opening import lock
+    from sync import identity
+    from sync.backup import restore as put_back
+
+    with translated():
+        who = identity.load(loaded.data_dir)
+        handle = lock(loaded.data_dir)
+        try:
+            rows = put_back(loaded.data_dir, file, who.terminal)
+        finally:
+            os.close(handle)
+    if json:
+        say_json({"file": str(file), "rows": rows})
+        return
+    out.print(f"{rows} rows put back. What was there is kept beside it. Next: holdfast sync", markup=False)
 
 
 @pos_key_app.command("new")

@@ -194,6 +194,7 @@ def serve(world: World, port: int) -> int:
     except OSError:
         port = free_port()
         listener.bind(("127.0.0.1", port))
+    listener.listen()
     print("Setting up a centre and a till on this machine ...", file=sys.stderr)
     world.build(counter_port=port)
     counter = Counter(world)

@@ -307,7 +307,7 @@ CATALOGUE: dict[str, Entry] = {
             "crash": Words(
                 text="The driver of reader {name} ended ({how}).",
                 cause="It crashed or was killed; the agent starts it again.",
-                cure="holdfast logs --area reader   (if it happens again: holdfast bundle, and report it)",
+                cure="holdfast logs --area reader   (if it happens again, report what it shows)",
             ),
         },
     ),
@@ -738,12 +738,12 @@ CATALOGUE: dict[str, Entry] = {
             "not_acknowledged": Words(
                 text="The centre answers, but takes no rows.",
                 cause="An exchange succeeded after the oldest row was written, and it still waits.",
-                cure="holdfast sync   (says the answer per row); then holdfast bundle",
+                cure="holdfast sync   (says the answer per row); then holdfast logs --area queue",
             ),
             "contract": Words(
                 text="The centre and this terminal disagree on what was sent.",
                 cause="The last exchange ended as a dispute (HTTP {status}, signed).",
-                cure="holdfast journal verify; then holdfast bundle",
+                cure="holdfast journal verify; then holdfast logs --area centre",
             ),
         },
     ),
