@@ -470,6 +470,16 @@ def test_an_allowance_of_another_branch_is_not_used_and_not_closed_here(shop: Sh
     assert shop.till.close_spent_allowances() == 0 and shop.rows() == 0
 
 
+def test_an_operation_of_several_rows_is_all_there_or_not_at_all(shop: Shop) -> None:
+    account = shop.member(balance=100)
+    shop.grant(account, 30)
+    endless = Caller(pos_key="till", key="k" * 20_000)  # the allowance is taken first; the burn's row is too long
+    refused("request.too_long", shop.operations.burn, Burn(card=CARD, reward="coffee"), endless)
+    assert shop.rows() == 0 and shop.operations.card(CARD)["balance"] == 100
+    done(burn(shop, reward="coffee"))
+    assert len(details(shop, Kind.allowance_taken)) == 1
+
+
 # Taking back
 
 
