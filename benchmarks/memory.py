@@ -12,10 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -62,7 +61,8 @@ def _one_run(config: Path, idle_s: float) -> tuple[float, float, float, float, f
         began = time.perf_counter()
         _until_healthy(load(config).till.listen)
         ready_s = time.perf_counter() - began
-        _until_tried(Remote(load(config).till.socket, "en"))
+        with closing(Remote(load(config).till.socket, "en")) as remote:
+            _until_tried(remote)
         time.sleep(SETTLE_S)
         worker = _child_running(agent, "sync")
         cpu_s = _cpu_s(agent) + _cpu_s(worker)
