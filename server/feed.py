@@ -29,6 +29,7 @@ from sync.protocol.messages import (
 
 GENESIS = hashlib.sha256(b"hff1").digest()
 MAX_PAGE_ITEMS = 5_000
+MAX_PAGE_BYTES = 1_000_000  # with its largest item and the outcomes well below what a message may carry
 CODES_PER_ENTRY = 5_000  # a batch of 50,000 is ten entries, so that no page grows beyond what a message may carry
 
 
@@ -63,25 +64,26 @@ def holds(tx: sa.Connection, position: int, hash_: bytes) -> bool:
 
 
 def page(tx: sa.Connection, terminal: TerminalId, *, start: int | None, budget_bytes: int, watermark: Place) -> Page:
-    """What changed after the cursor, each thing once, up to the budget."""
+    """What changed after the cursor, each thing once, where it changed last, up to the budget."""
     position, hash_ = end(tx)
+    later = feed.alias()
+    again = sa.exists().where(
+        later.c.key == feed.c.key, later.c.kind == feed.c.kind, later.c.position > feed.c.position
+    )
     mine = sa.or_(feed.c.terminal.is_(None), feed.c.terminal == terminal)
     entries = tx.execute(
         sa.select(feed.c.position, feed.c.kind, feed.c.key)
-        .where(feed.c.position > (start or 0), mine)
+        .where(feed.c.position > (start or 0), mine, ~again)
         .order_by(feed.c.position)
         .limit(MAX_PAGE_ITEMS)
     ).all()
     items: list[FeedItem] = []
-    seen: set[tuple[str, bytes]] = set()
+    budget_bytes = min(max(0, budget_bytes), MAX_PAGE_BYTES)
     cursor, size = position, 0
     for entry in entries:
         if size > budget_bytes:
             break
         cursor = entry.position
-        if (entry.kind, entry.key) in seen:
-            continue
-        seen.add((entry.kind, entry.key))
         item = _CONTENT[entry.kind](tx, entry.key)
         items.append(item)
         size += len(msgspec.msgpack.encode(item))

@@ -187,6 +187,7 @@ feed = Table(
     Column("terminal", LargeBinary),  # None: for all
     Column("hash", LargeBinary, nullable=False),
     Column("commit_no", BigInteger, nullable=False),
+    Index("feed_by_key", "key", "position"),
 )
 
 programmes = Table(
