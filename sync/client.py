@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import ssl
 import time
@@ -186,7 +187,8 @@ def _retry_after_s(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
