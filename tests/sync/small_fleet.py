@@ -119,6 +119,7 @@ class CentreSide:
     def __init__(self, folder: Path, rnd: random.Random, time: Time) -> None:
         folder.mkdir(parents=True)
         self.path, self._backup, self._rnd, self._time = folder / "centre.db", folder / "backup.db", rnd, time
+        self.was_put_back = False
         self.keys: Keys = load_or_make(folder)
         self.store = self._opened()
         self.store.initialise(Generation(rnd.randbytes(16)))
@@ -178,6 +179,7 @@ class CentreSide:
 
     def put_back(self, *, announced: bool) -> None:
         """The last backup takes the database's place; announced, it begins a new life."""
+        self.was_put_back = True
         self.store.engine.dispose()
         replace_database(self.path, self._backup)
         self.store = self._opened()
@@ -480,18 +482,12 @@ class Fleet:
 
     def check_standing(self, terminal: TerminalSide) -> None:
         """Every purchase of the journal counts exactly once in what is shown of a member, or it is shown as unknown."""
-        with self.centre.store.reading() as tx:
-            at_centre = set(tx.execute(sa.select(schema.accounts.c.id)).scalars())
         for token, purchases in self._bought(terminal).items():
             account = account_of(terminal.snapshot, terminal.journal, token)
             if account is None:
                 self.unknown += 1
                 continue
-            # Two exceptions: what names an account that a put-back centre has lost waits in suspense, and says so; and
-            # a card brought to life again before its terminal has heard of the first time begins at nothing.
-            both = at_centre if terminal.snapshot.card(token) is not None else set()
-            mine = [account[0], *terminal.journal.accounts_of_cards([token])]
-            purchases = [p for p in purchases if p.account in both or p.account in mine]
+            purchases = self._owed(terminal, token, account[0], purchases)
             found = standing(terminal.snapshot, terminal.journal, account[0])
             if not found.facts.known:
                 self.unknown += 1
@@ -504,6 +500,20 @@ class Fleet:
                     f"{terminal.folder.name}: {bought} counts as {spent}; own rows since "
                     f"{found.facts.as_of}: {[(row.seq, row.kind, row.day, row.spend_minor) for row in found.own_rows]}"
                 )
+
+    def _owed(
+        self, terminal: TerminalSide, token: CardToken, account: AccountId, purchases: list[Bought]
+    ) -> list[Bought]:
+        """Purchases that have to count in what is shown of a card: all, with two exceptions.
+
+        What names an account that a put-back centre has lost waits in suspense until that account is heard of again. A
+        card brought to life a second time before its terminal has heard of the first begins at nothing.
+        """
+        snapshot, journal = terminal.snapshot, terminal.journal
+        if not self.centre.was_put_back and snapshot.card(token) is not None:
+            return purchases
+        theirs = {account, *snapshot.aliases(account), *journal.accounts_of_cards([token])}
+        return [bought for bought in purchases if bought.account in theirs]
 
     def _bought(self, terminal: TerminalSide) -> dict[CardToken, list[Bought]]:
         found: dict[CardToken, list[Bought]] = {}
@@ -582,7 +592,7 @@ class Fleet:
 
     def _check_alarms(self, tx: sa.Connection) -> None:
         codes = set(tx.execute(sa.select(schema.notices.c.code)).scalars())
-        restored = any(name.startswith("put centre") for name in self.happened)
+        restored = self.centre.was_put_back
         touched = restored or any(
             name in self.happened for name in ("put journal back", "put both back", "put snapshot back", "clone")
         )
