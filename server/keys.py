@@ -45,14 +45,20 @@ class Keys(msgspec.Struct, kw_only=True, frozen=True):
         return card_token(scheme, value, self.token_key, self.token_key_id)
 
 
+def load(folder: Path) -> Keys:
+    """Reads the keys; raises KeyFileError. A centre with members never makes new ones: no terminal would believe it."""
+    path = folder / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Keys)
+    except (OSError, msgspec.DecodeError) as error:
+        raise KeyFileError(f"{path} cannot be read: {error}. Restore it from the backup.") from error
+
+
 def load_or_make(folder: Path) -> Keys:
     """Reads the keys, or makes them where there are none; raises KeyFileError."""
     path = folder / FILE_NAME
     if path.exists():
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Keys)
-        except (OSError, msgspec.DecodeError) as error:
-            raise KeyFileError(f"{path} cannot be read: {error}. Restore it from the backup.") from error
+        return load(folder)
     keys = Keys(
         private={f"{p}-{secrets.token_hex(4)}": Ed25519PrivateKey.generate().private_bytes_raw() for p in PURPOSES},
         token_key=secrets.token_bytes(32),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from loyalty.check import table_of
 from loyalty.cose import DOCUMENT_MAX_BYTES, sign1
-from loyalty.programme import Mistake, Programme, ProgrammeError, parse
+from loyalty.programme import Mistake, Programme, ProgrammeError, from_document, parse
 from server import feed, store
 from server.keys import Keys
 from server.schema import programmes
@@ -42,6 +42,24 @@ def all_versions(tx: sa.Connection) -> Mapping[int, Programme]:
     return {version: _parsed(document) for version, document in found}
 
 
+class Versions:
+    """Versions read once: documents of up to a mebibyte are not fetched again with every exchange."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[int, int], Programme] = {}
+
+    def all(self, tx: sa.Connection) -> Mapping[int, Programme]:
+        """As `all_versions`."""
+        p = programmes.c
+        there = [(version, loaded_ms) for version, loaded_ms in tx.execute(sa.select(p.version, p.loaded_ms))]
+        for key in there:
+            if key not in self._read:
+                document = tx.execute(sa.select(p.document).where(p.version == key[0])).scalar_one()
+                self._read[key] = _parsed(document)
+        return {key[0]: self._read[key] for key in there}
+
+
 @functools.lru_cache(maxsize=64)
 def _parsed(document: bytes) -> Programme:
-    return parse(document)
+    """A document that was checked when it was loaded; a later version's stricter check must not lock it out."""
+    return from_document(table_of(document))

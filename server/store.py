@@ -6,6 +6,7 @@ positions are given in commit order, and it is on disk before anything is answer
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,14 +35,21 @@ class Store:
     @classmethod
     def open(cls, url: str) -> Store:
         """Opens the database; raises StoreError."""
-        engine = sa.create_engine(url, **_engine_options(url))
+        try:
+            engine = sa.create_engine(url, **_engine_options(url))
+        except (sa.exc.ArgumentError, ImportError, OSError) as error:
+            raise StoreError(f"The database cannot be opened: {error}") from error
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _set_up_sqlite)
         store = cls(engine)
         try:
             store._check()
-        except sa.exc.DBAPIError as error:
-            raise StoreError(f"The database {engine.url!r} cannot be opened: {error.orig}") from error
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            engine.dispose()
+            raise StoreError(f"The database {engine.url!r} cannot be opened: {error.args[0]}") from error
+        except StoreError:
+            engine.dispose()
+            raise
         return store
 
     def _check(self) -> None:
@@ -56,14 +64,17 @@ class Store:
                 )
 
     def initialise(self, generation: Generation) -> bool:
-        """Makes the tables if they are not there; True if they were made now."""
-        with self.engine.begin() as connection:
-            fresh = not sa.inspect(connection).has_table("meta")
+        """Makes the tables if they are not there, all or none; True if they were made now."""
+        with self._writer, self.engine.connect() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             schema.tables.create_all(connection)
+            fresh = get_meta(connection, "generation") is None
             if fresh:
                 put_meta(connection, "schema", str(SCHEMA).encode())
                 put_meta(connection, "generation", generation)
                 put_meta(connection, "commit", b"0")
+            connection.commit()
             return fresh
 
     @property

@@ -90,8 +90,9 @@ def enrol(tx: sa.Connection, keys: Keys, asked: Enrol, now_ms: int) -> Enrolled:
     )
 
 
-def authenticate(tx: sa.Connection, request: SignedRequest, terminal_text: str, now_ms: int) -> tuple[TerminalId, str]:
-    """(terminal, nonce) of a request that the terminal itself signed just now; raises RefusedError."""
+def identify(tx: sa.Connection, request: SignedRequest, terminal_text: str, now_ms: int) -> tuple[TerminalId, str]:
+    """(terminal, nonce) of a request that the terminal itself signed just now; raises RefusedError. Writes nothing, so
+    that strangers never take the writer's place."""
     terminal = _terminal_id(terminal_text)
     found = tx.execute(
         sa.select(terminals.c.public_key, terminals.c.status).where(terminals.c.id == terminal)
@@ -102,12 +103,11 @@ def authenticate(tx: sa.Connection, request: SignedRequest, terminal_text: str, 
     try:
         _, nonce = verify_request(request, keys, now_ms=now_ms)
     except SignatureError as error:
-        clock = "signed" in str(error)
+        clock = str(error).startswith("signed ")  # as verify_request says it of a signature that is good but old
         code = "identity.clock" if clock else "identity.signature"
         raise RefusedError(401, code, f"The request was not signed as agreed: {error}.") from error
     if found.status != "active":
         raise RefusedError(403, "identity.revoked", "This terminal was revoked. Its rows are kept: ask the centre.")
-    _remember(tx, terminal, nonce, now_ms)
     return terminal, nonce
 
 
@@ -118,8 +118,8 @@ def _terminal_id(text: str) -> TerminalId:
         raise RefusedError(401, "identity.unknown", "The request names no terminal.") from error
 
 
-def _remember(tx: sa.Connection, terminal: TerminalId, nonce: str, now_ms: int) -> None:
-    """A nonce is good once: kept for as long as a signature is."""
+def remember(tx: sa.Connection, terminal: TerminalId, nonce: str, now_ms: int) -> None:
+    """A nonce is good once: kept for as long as a signature is. Raises RefusedError."""
     tx.execute(nonces.delete().where(nonces.c.at_ms < now_ms - 2 * CREATED_WITHIN_S * 1000))
     seen = sa.select(nonces.c.at_ms).where(nonces.c.terminal == terminal, nonces.c.nonce == nonce)
     if tx.execute(seen).first() is not None:

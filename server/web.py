@@ -40,7 +40,9 @@ from sync.protocol.signing import TERMINAL_HEADER, SignedAnswer, SignedRequest, 
 
 NONCE_HEADER = "Holdfast-Nonce"
 PORTAL_TOKEN = "holdfast centre\n"
-_NONCE = re.compile(r'nonce="([0-9A-Za-z_-]{1,128})"')
+_PLAIN = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_NONCE = re.compile(f'nonce="({_PLAIN.pattern})"')
+_BUSY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sqlite3.OperationalError)
 
 Http = Request[Any, Any, State]
 
@@ -50,6 +52,7 @@ class Desk:
 
     def __init__(self, store_: Store, keys: Keys, now_ms: Callable[[], int]) -> None:
         self.store, self.keys, self.now_ms = store_, keys, now_ms
+        self._versions = programmes.Versions()
         kid, key = keys.current("grant")
         self._signer = Signer(kid, key)
         self._grant_keys = {
@@ -61,12 +64,14 @@ class Desk:
     def exchange(self, request: SignedRequest, terminal_text: str) -> bytes:
         """The packed answer, after everything in it is on disk; raises RefusedError, MessageError, ContractError."""
         now_ms = self.now_ms()
+        with self.store.reading() as tx:
+            terminal, nonce = terminals.identify(tx, request, terminal_text, now_ms)
+        asked = read_message(request.body, messages.Request)
+        if asked.terminal != terminal:
+            raise RefusedError(403, "identity.other", "The request names another terminal than signed it.")
         with self.store.writing() as tx:
-            terminal, _ = terminals.authenticate(tx, request, terminal_text, now_ms)
-            asked = read_message(request.body, messages.Request)
-            if asked.terminal != terminal:
-                raise RefusedError(403, "identity.other", "The request names another terminal than signed it.")
-            versions = programmes.all_versions(tx)
+            terminals.remember(tx, terminal, nonce, now_ms)
+            versions = self._versions.all(tx)
             if not versions:
                 raise RefusedError(503, "centre.no_programme", "No programme is loaded at the centre yet.")
             centre = Centre(programmes=versions, grant_keys=self._grant_keys, signer=self._signer)
@@ -125,14 +130,19 @@ class Sync(Controller):
     async def enrol(self, request: Http) -> Response[bytes]:
         """A terminal joins with a single-use code."""
         desk, body = _desk(request), await request.body()
-        return await _answered(desk, request.headers.get(NONCE_HEADER, ""), lambda: desk.enrol(body))
+        return await _answered(desk, _plain(request.headers.get(NONCE_HEADER, "")), lambda: desk.enrol(body))
 
     @get("/hello")
     async def hello(self, request: Http) -> Response[bytes]:
         """Signed and without authentication: a terminal can tell the centre from a portal."""
         desk = _desk(request)
         nonce = request.headers.get(NONCE_HEADER) or str(request.query_params.get("nonce", ""))
-        return await _answered(desk, nonce[:128], desk.hello)
+        return await _answered(desk, _plain(nonce), desk.hello)
+
+
+def _plain(nonce: str) -> str:
+    """A nonce as terminals make it; an answer to any other is bound to nothing."""
+    return nonce if _PLAIN.fullmatch(nonce) else ""
 
 
 async def _answered(desk: Desk, nonce: str, work: Callable[[], bytes]) -> Response[bytes]:
@@ -145,7 +155,7 @@ async def _answered(desk: Desk, nonce: str, work: Callable[[], bytes]) -> Respon
         return desk.refused(nonce, 422, "exchange.unreadable", str(error))
     except ContractError as error:
         return desk.refused(nonce, 409, error.code, error.text)
-    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+    except _BUSY as error:
         return desk.refused(nonce, 503, "centre.database", f"The centre's database is not to be had: {error.args[0]}")
 
 
