@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from loyalty.ids import TerminalId
 from server import accounts, schema, streams
 from sync.protocol.chain import RowHash, genesis, row_hash
+
+
+class JournalError(Exception):
+    """A journal given to compare with cannot be read."""
 
 
 class Check(NamedTuple):
@@ -94,15 +99,25 @@ def _missing(tx: sa.Connection, journals: Iterable[Path] | None) -> list[str] | 
     faults: list[str] = []
     for folder in journals:
         path = folder / "journal.db" if folder.is_dir() else folder
-        journal = sa.create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
-        with journal.connect() as connection:
-            terminal = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'terminal'").scalar_one()
-            here = connection.exec_driver_sql("SELECT seq, substr(hash, 1, 16) FROM rows").all()
-        journal.dispose()
+        terminal, here = _journal(path)
         r = schema.rows.c
         there = set(tx.execute(sa.select(r.event_id).where(r.terminal == terminal)).scalars())
         faults += [f"row {seq} of {path} is not at the centre" for seq, event in here if event not in there]
     return faults
+
+
+def _journal(path: Path) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """(terminal, [(seq, event id)]) of a journal, which is only read; raises JournalError."""
+    journal = sa.create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true")
+    try:
+        with journal.connect() as connection:
+            terminal = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'terminal'").scalar_one()
+            here = connection.exec_driver_sql("SELECT seq, substr(hash, 1, 16) FROM rows").all()
+    except (sa.exc.DBAPIError, sa.exc.NoResultFound) as error:
+        raise JournalError(f"{path} is no terminal's journal that can be read: {error.args[0]}") from error
+    finally:
+        journal.dispose()
+    return terminal, [(seq, event) for seq, event in here]
 
 
 def _chains(tx: sa.Connection) -> list[str]:

@@ -25,6 +25,7 @@ from loyalty.mistakes import Mistake
 from loyalty.programme import ProgrammeError
 from server import audit, codes, programmes, schema, terminals
 from server.keys import KeyFileError, Keys, load_or_make
+from server.keys import load as load_keys
 from server.store import Store, StoreError
 from server.web import wall_ms
 
@@ -64,7 +65,7 @@ def opened(data_dir: Path, database: str | None) -> Iterator[tuple[Store, Keys]]
         centre = Store.open(database or f"sqlite:///{data_dir / 'centre.db'}")
         if not centre.is_initialised:
             raise fail(f"There is no centre in {data_dir} yet. Run: holdfast-server init --data-dir {data_dir}")
-        yield centre, load_or_make(data_dir)
+        yield centre, load_keys(data_dir)
     except (StoreError, KeyFileError) as error:
         raise fail(str(error), 3) from error
 
@@ -178,7 +179,10 @@ def verify(
     Example: holdfast-server verify --journals /var/lib/holdfast
     """
     with opened(data_dir, database) as (centre, _), centre.reading() as tx:
-        report = audit.verify(tx, journals)
+        try:
+            report = audit.verify(tx, journals)
+        except audit.JournalError as error:
+            raise fail(str(error), 2) from error
     if json:
         say_json(report.as_json())
     else:
@@ -290,7 +294,10 @@ def programme_run_vectors(
         raise fail(f"The vectors cannot be read: {error}", 2) from error
     failed = 0
     for vector in given:
-        differences = programme_vectors.differences(vector, documents)
+        try:
+            differences = programme_vectors.differences(vector, documents)
+        except (KeyError, TypeError, ValueError, ProgrammeError) as error:
+            raise fail(f"{file} has a vector that cannot be read: {error!r}", 2) from error
         failed += bool(differences)
         for difference in differences:
             out.print(f"{vector['id']}: {difference}", highlight=False, markup=False)
@@ -337,18 +344,19 @@ def codes_issue(
                     expires_ms=expires_ms,
                     operator=operator,
                 )
-        except codes.BatchError as error:
-            raise fail(str(error)) from error
-    _write_codes(issued, batch, pdf, csv_file)
+                _write_codes(issued, batch, pdf, csv_file)  # before the commit: they can never be shown again
+        except (codes.BatchError, OSError) as error:
+            raise fail(f"{error} Nothing was issued.") from error
     if json:
         say_json([{"serial": c.serial, "typed": c.typed_text, "qr": c.qr_text} for c in issued])
         return
     until = datetime.datetime.fromtimestamp(expires_ms / 1000, tz=datetime.UTC).date()
     out.print(f"{_count(len(issued), f'{purpose} code')} of batch {batch}, good until {until}.", highlight=False)
-    for code in issued[:5]:
+    kept = csv_file is not None or pdf is not None
+    for code in issued[:5] if kept else issued:
         out.print(f"  {code.serial:5}  {code.typed_text}", highlight=False)
-    if len(issued) > 5 and csv_file is None and pdf is None:
-        out.print("  ... give --csv FILE or --pdf FILE to keep them all: they are not shown again.", highlight=False)
+    if not kept:
+        out.print("  Keep them: they are not shown again. --csv FILE or --pdf FILE writes them down.", highlight=False)
 
 
 def _write_codes(issued: list[codes.Issued], batch: str, pdf: Path | None, csv_file: Path | None) -> None:
