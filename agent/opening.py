@@ -69,7 +69,12 @@ class _Reopened:
         self._inode = 0
 
     def __call__(self) -> SnapshotReader:
-        inode = self._path.stat().st_ino
+        try:
+            inode = self._path.stat().st_ino
+        except OSError:
+            if self._reader is not None:
+                return self._reader  # thrown away under us: what was open is good until the next start
+            raise
         if self._reader is None or inode != self._inode:
             if self._reader is not None:
                 self._reader.close()

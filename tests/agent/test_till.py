@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.opening import build_till
 from agent.operations import Activation, Burn, CodeUse, Earning, Reversal
 from agent.present import done_json
 from agent.till import Done, NotDone, RefusedError
@@ -566,6 +567,21 @@ def test_facts_that_do_not_fit_our_chain_are_not_used_and_said_to_be_unknown(sho
     assert declined(burn(shop, reward="coffee")) == "burn.unknown"
     result = done(earn(shop))
     assert "facts.unknown" in result.answer.flags and result.view.balance is None
+
+
+def test_a_snapshot_that_is_thrown_away_or_replaced_never_stops_the_till(tmp_path: Path) -> None:
+    shop, other = Shop(tmp_path / "till"), Shop(tmp_path / "other")
+    shop.member(balance=70)
+    shop.close()
+    till = build_till(shop.identity, shop.folder)
+    assert till.who(shop.token(CARD)).balance == 70
+    for path in shop.folder.glob("snapshot.db*"):
+        path.unlink()
+    assert till.who(shop.token(CARD)).balance == 70
+    other.close()
+    (other.folder / "snapshot.db").rename(shop.folder / "snapshot.db")
+    assert not till.who(shop.token(CARD)).known
+    till.journal.close()
 
 
 def test_a_quote_is_the_same_decision_and_writes_nothing(shop: Shop) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +150,24 @@ def test_a_camera_that_is_unplugged_leaves_the_others_their_work(terminal: Termi
     camera.show(*pictures.jpegs())
     camera.mode = "run"
     terminal.ready("camera")
+
+
+def test_nothing_outlives_an_agent_that_was_killed_and_the_next_one_has_its_readers_back(
+    terminal: Terminal, service: Pcscd
+) -> None:
+    children = children_of(terminal)
+    assert len(children) >= 4  # three drivers and the sync worker
+    terminal.kill()
+    end_s = time.monotonic() + 20
+    while left := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end_s, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+        time.sleep(0.05)
+    terminal.start()
+    terminal.ready("counter", "tap", "camera")
+    with terminal.events() as events, Ntag213(service.port("Counter"), uid=bytes.fromhex(CARD[4:])):
+        assert events.next("tap")["reader"] == "tap"
+
+
+def children_of(terminal: Terminal) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(terminal.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
