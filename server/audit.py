@@ -6,7 +6,9 @@ I11 balances against their postings. See docs/sync.md.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -108,16 +110,12 @@ def _missing(tx: sa.Connection, journals: Iterable[Path] | None) -> list[str] | 
 
 def _journal(path: Path) -> tuple[bytes, list[tuple[int, bytes]]]:
     """(terminal, [(seq, event id)]) of a journal, which is only read; raises JournalError."""
-    journal = sa.create_engine(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true")
     try:
-        with journal.connect() as connection:
-            terminal = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'terminal'").scalar_one()
-            here = connection.exec_driver_sql("SELECT seq, substr(hash, 1, 16) FROM rows").all()
-    except (sa.exc.DBAPIError, sa.exc.NoResultFound) as error:
-        raise JournalError(f"{path} is no terminal's journal that can be read: {error.args[0]}") from error
-    finally:
-        journal.dispose()
-    return terminal, [(seq, event) for seq, event in here]
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as journal:
+            ((terminal,),) = journal.execute("SELECT value FROM meta WHERE key = 'terminal'").fetchall()
+            return terminal, journal.execute("SELECT seq, substr(hash, 1, 16) FROM rows").fetchall()
+    except (sqlite3.Error, ValueError) as error:
+        raise JournalError(f"{path} is no terminal's journal that can be read: {error}") from error
 
 
 def _chains(tx: sa.Connection) -> list[str]:

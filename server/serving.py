@@ -24,13 +24,20 @@ def serve(store: Store, keys: Keys, listen: str) -> None:
     try:
         listener.bind((host.strip("[]"), int(port)))
     except (OSError, ValueError, OverflowError) as error:
+        listener.close()
         raise PortInUseError(
             f"{listen} cannot be listened on: {error}. Another program may be using it: give --listen another port."
         ) from error
     config = uvicorn.Config(app(store, keys), log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    notify("READY=1")
-    server.run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says that it is ready when it is: connections are taken from here on."""
+        await super().startup(sockets)
+        if self.started:
+            notify("READY=1")
 
 
 def notify(state: str) -> None:
