@@ -190,7 +190,7 @@ def test_a_batch_that_does_not_add_up_applies_nothing(
     assert how_many(centre) == 1
 
 
-# -- the feed and restores -------------------------------------------------------------------------------------------
+# -- the feed and restores ---------------------------------------------------------------------
 
 
 def put_back(centre: Centre, copy: Path) -> None:
@@ -293,7 +293,7 @@ def test_feed_positions_have_no_gaps_and_their_hashes_chain(centre: Centre, till
         assert not feed.holds(tx, found[-1][0] + 1, found[-1][1]) and not feed.holds(tx, 1, b"x")
 
 
-# -- several writers --------------------------------------------------------------------------------------------------
+# -- several writers ---------------------------------------------------------------------------
 
 
 def test_tills_in_many_threads_and_two_servers_on_one_file_lose_and_double_nothing(centre: Centre, till: Till) -> None:
@@ -331,7 +331,7 @@ def test_tills_in_many_threads_and_two_servers_on_one_file_lose_and_double_nothi
     assert centre.faults() == []
 
 
-# -- the books ---------------------------------------------------------------------------------------------------------
+# -- the books ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(6))

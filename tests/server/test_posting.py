@@ -180,7 +180,7 @@ def test_rows_of_tomorrow_with_one_key_do_not_stop_the_queue(centre: Centre, til
     assert [centre.outcome(r)[0] for r in (first, second, row)] == ["quarantined", "duplicate", "applied"]
 
 
-# -- cards and codes -------------------------------------------------------------------------------------
+# -- cards and codes ---------------------------------------------------------------------------
 
 
 def test_a_card_activated_twice_is_merged_into_the_first(centre: Centre, till: Till) -> None:
@@ -260,7 +260,7 @@ def test_a_blocked_cards_earning_waits_and_its_burn_is_the_outlets(centre: Centr
     assert centre.balance(account) == 20 and centre.faults() == []
 
 
-# -- what cannot be read ---------------------------------------------------------------------------------
+# -- what cannot be read -----------------------------------------------------------------------
 
 
 def test_what_cannot_be_read_is_quarantined_and_the_rows_behind_it_are_posted(centre: Centre, till: Till) -> None:
@@ -327,7 +327,7 @@ def test_a_clock_far_ahead_is_clamped_to_the_receipt(centre: Centre, till: Till)
     assert list(centre.facts(account).days) == ["2026-03-02"]
 
 
-# -- waiting ---------------------------------------------------------------------------------------------
+# -- waiting -----------------------------------------------------------------------------------
 
 
 def test_rows_before_the_activation_wait_and_are_decided_when_it_arrives(centre: Centre, till: Till) -> None:
@@ -406,7 +406,7 @@ def test_a_taken_allowance_waits_for_its_account_too(centre: Centre, till: Till,
     assert burned.body == moved.rows[1].body
 
 
-# -- programmes ------------------------------------------------------------------------------------------
+# -- programmes --------------------------------------------------------------------------------
 
 
 def test_a_row_is_decided_by_the_version_it_names(centre: Centre, till: Till) -> None:

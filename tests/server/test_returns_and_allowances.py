@@ -43,7 +43,7 @@ def allowance(centre: Centre) -> tuple[int, int, int, int, bool]:
     return tuple(found)
 
 
-# -- allowances ----------------------------------------------------------------------------------------------------
+# -- allowances --------------------------------------------------------------------------------
 
 
 def test_a_burn_within_its_allowance_takes_the_oldest_lot(centre: Centre, till: Till) -> None:
@@ -180,7 +180,7 @@ def test_a_grant_that_another_centre_signed_is_held(centre: Centre, till: Till, 
     assert centre.outcome(row)[:2] == ("held", "allowance.foreign")
 
 
-# -- returns ---------------------------------------------------------------------------------------------------------
+# -- returns -----------------------------------------------------------------------------------
 
 
 def test_a_return_of_unspent_points_takes_them_from_their_own_lot(centre: Centre, till: Till) -> None:

@@ -113,7 +113,7 @@ def rows(served: Served) -> int:
     return count
 
 
-# -- who it is ---------------------------------------------------------------------------------------------------------
+# -- who it is ---------------------------------------------------------------------------------
 
 
 def test_hello_is_signed_and_bound_to_the_nonce(served: Served) -> None:
@@ -139,7 +139,7 @@ def test_the_portal_word_is_plain_and_health_tells_the_generation(served: Served
     assert "holdfast_rows_total" in served.http.get("/metrics").text
 
 
-# -- joining -----------------------------------------------------------------------------------------------------------
+# -- joining -----------------------------------------------------------------------------------
 
 
 def enrol(served: Served, code: str, proof_of: str | None = None) -> tuple[httpx.Response, str]:
@@ -183,7 +183,7 @@ def test_random_bytes_join_nobody(served: Served, body: bytes) -> None:
         assert served.problem(response, "n1")[0] in (403, 422)
 
 
-# -- the exchange --------------------------------------------------------------------------------------------------------
+# -- the exchange ------------------------------------------------------------------------------
 
 
 def test_a_signed_request_is_answered_signed(served: Served, till: Till) -> None:
@@ -297,7 +297,7 @@ def test_whatever_stands_in_the_headers_is_a_signed_problem(
     assert served.problem(response, nonce)[0] == 401
 
 
-# -- the back office ---------------------------------------------------------------------------------------------------
+# -- the back office ---------------------------------------------------------------------------
 
 PATHS = ["terminals", "accounts", "aliases", "codes-used", "outcomes", "reconciliation", "notices"]
 
