@@ -274,7 +274,15 @@ def test_a_budget_of_nothing_loses_nothing(centre: Centre, till: Till, budget: i
 
 def test_no_page_is_larger_than_a_message_whatever_is_asked(centre: Centre) -> None:
     for n in range(8):
-        centre.issue(f"batch{n}", 5_000, "activation")
+        batch = f"batch{n}"
+        centre.issue(batch, 1, "activation")
+        lines = [
+            {"id": id_, "batch": batch, "serial": serial, "stored_hash": id_ * 2, "state": "issued"}
+            for serial in range(2, 5_001)
+            for id_ in [random.randbytes(16)]
+        ]
+        with centre.store.writing() as tx:
+            tx.execute(schema.codes.insert(), lines)
     page = centre.enrol().push(budget_bytes=2**60).page
     assert page is not None and page.more
     assert sum(isinstance(item, CodesItem) for item in page.items) < 8

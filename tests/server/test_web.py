@@ -175,7 +175,7 @@ def test_a_code_expires_and_a_wrong_proof_does_not_use_it_up(served: Served) -> 
     assert served.problem(*enrol(served, "NONE-SUCH")) == (403, "enrolment.code")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_join_nobody(served: Served, body: bytes) -> None:
     for content in (body, zstd.compress(body)):
@@ -251,7 +251,7 @@ def test_a_contract_error_is_signed(served: Served, till: Till) -> None:
     assert served.problem(served.send(request), nonce) == (409, "exchange.version")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(body=st.binary(max_size=400), packed=st.booleans())
 def test_signed_random_bytes_are_a_signed_problem(served: Served, body: bytes, packed: bool) -> None:
     till = served.__dict__.setdefault("_mad_till", served.centre.enrol())
@@ -274,7 +274,7 @@ _SIGNED = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     name=st.sampled_from(["own", "00" * 16, "zz", ""]),
     signature=_VALUES | st.just("holdfast=:AAAA:"),
