@@ -8,7 +8,8 @@ import msgspec
 
 from agent.config import Config
 from agent.present import card_json, declined_json, done_json
-from agent.till import Done, NotDone, RefusedError, Till
+from agent.results import Done, NotDone, RefusedError
+from agent.till import Till
 from agent.token import Card, Refused, read_token
 from agent.words.money import parse_amount
 from drivers.lines import Reading

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from agent import words
-from agent.till import Done, NotDone, View, event_of, packed
+from agent.results import Done, NotDone, View, event_of, packed
 from agent.token import Card, Code, Refused
 from loyalty.programme import Programme
 from loyalty.rows import read_body

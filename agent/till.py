@@ -7,79 +7,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
+from agent.allowances import Allowances
+from agent.code_reading import Codes
+from agent.programmes import Programmes
+from agent.results import Done, NotDone, RefusedError, View
 from agent.words.money import decimals as exponent
-from loyalty import codes as signed_codes
-from loyalty import record, rows, typed
+from loyalty import record, rows
 from loyalty.answer import Approved, Declined
-from loyalty.calendar import ALWAYS_UNTIL, micros
-from loyalty.cose import DOCUMENT_MAX_BYTES, CoseError, verify1
 from loyalty.decide import decide
 from loyalty.facts import Allowance, CodeFacts, Facts, OwnRow
-from loyalty.ids import NO_GENERATION, AccountId, AllowanceId, CardToken, EventId
-from loyalty.place import place_of
-from loyalty.programme import Programme, ProgrammeError, parse
+from loyalty.ids import NO_GENERATION, AccountId, CardToken
+from loyalty.programme import Programme
 from loyalty.recorded import answered, approved_of, entry, own_row, recorded, request_of
 from loyalty.request import PresentedCode, Request
-from loyalty.rows import Activated, AllowanceClosed, AllowanceTaken, Basis, Caller, Kind, Moment
+from loyalty.rows import Activated, AllowanceClosed, AllowanceTaken, Basis, Caller, Moment
 from loyalty.since import balance_after
-from sync.exchange import acknowledged, forked
+from sync.exchange import acknowledged
 from sync.identity import Identity
 from sync.journal import Journal
 from sync.member import Standing, account_of, own_rows_of, standing
 from sync.protocol.chain import MAX_BODY_BYTES, Head, Row, event_id
 from sync.snapshot import Held, SnapshotReader, State
-
-LIFETIME_MARGIN_S = 5.0  # stop before the centre does
-
-
-class RefusedError(Exception):
-    """An operation that does not stand, for a reason other than the programme's. Nothing was written."""
-
-    def __init__(self, code: str, text: str = "", **fields: Any) -> None:
-        super().__init__(text or code)
-        self.code, self.text, self.fields = code, text, fields
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What the till can say of a card now. `balance` is None where it is not known here."""
-
-    token: CardToken
-    account: AccountId | None = None
-    status: str = "none"
-    name: str | None = None
-    tier: str | None = None
-    balance: int | None = None
-    provisional: int = 0
-
-    @property
-    def known(self) -> bool:
-        """Whether a member is behind it."""
-        return self.account is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """An operation that is on disk."""
-
-    row: Row
-    kind: str
-    request: Request
-    answer: Approved
-    view: View
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotDone:
-    """An operation that the programme declines; nothing was written."""
-
-    request: Request
-    answer: Declined
-    view: View
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,17 +59,16 @@ class Till:
         moment: Callable[[], Moment],
     ) -> None:
         self.journal, self.snapshot, self.identity, self._moment = journal, snapshot, identity, moment
-        self._programme_keys = identity.cose_keys_for("programme")
-        self._code_keys = identity.cose_keys_for("code")
-        self._programmes: dict[int, Programme | None] = {}
-        self._beginnings: tuple[list[int], list[tuple[int, Programme]]] = ([], [])
+        self._programmes = Programmes(identity.cose_keys_for("programme"), identity.outlet)
+        self._codes = Codes(identity)
+        self._allowances = Allowances(journal)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
     def programme(self) -> Programme:
         """The version in force; raises RefusedError where none was received yet."""
         snapshot = self.snapshot()
-        return self._in_force(snapshot, _now(self._moment()))
+        return self._programmes.in_force(snapshot, _now(self._moment()))
 
     def money(self) -> dict[str, Any]:
         """Currency and its decimals, None before a programme was received."""
@@ -227,7 +176,7 @@ class Till:
                 raise RefusedError("row.unknown")
             case.facts = replace(case.facts, entries={request.of or "": undone})
             case.own = self._own_since(case, row.seq)
-            priced_by = self._version(self.snapshot(), body.basis.programme)
+            priced_by = self._programmes.version(self.snapshot(), body.basis.programme)
             answer = decide(case.programme, case.facts, case.own, request, now, entry_programme=priced_by)
             if isinstance(answer, Declined):
                 return NotDone(request=request, answer=answer, view=self._view(case))
@@ -242,13 +191,13 @@ class Till:
             snapshot = self.snapshot()
             with snapshot.view():
                 state, held = snapshot.state(), snapshot.allowances()
-            closed = self._closed()
+            closed = self._allowances.closed()
             ours = [h for h in held if h.id not in closed and h.epoch == self.journal.epoch()]
-            over = [h for h in ours if not _usable(h, moment, state, self.journal)]
+            over = [h for h in ours if not self._allowances.usable(h, moment, state)]
             basis = Basis(generation=state.generation, programme=0, block_list=state.cursor, feed=state.cursor)
             for allowance in over:
                 context = _Writing(self.journal, moment, basis, allowance.account, None, None, None)
-                context.append(AllowanceClosed(allowance=allowance.id, spent=self._spent(allowance)))
+                context.append(AllowanceClosed(allowance=allowance.id, spent=self._allowances.spent(allowance)))
         return len(over)
 
     def open_branch(self, epoch: int, parent: Head) -> bool:
@@ -273,11 +222,8 @@ class Till:
     def _read_code(self, text: str, purpose: str, now: datetime.datetime) -> rows.UsedCode:
         """A code that was scanned or typed, proven as far as it can be here. Raises RefusedError."""
         snapshot = self.snapshot()
-        programme = self._in_force(snapshot, now)
-        if ":" in text:  # of typed codes one in a thousand begins with HF, too
-            code, found_purpose = self._signed(text, now, programme.id)
-        else:
-            code, found_purpose = self._typed(text, snapshot, programme.id)
+        programme = self._programmes.in_force(snapshot, now)
+        code, found_purpose = self._codes.read(text, snapshot, now, programme.id)
         if found_purpose != purpose:
             raise RefusedError("till.code_purpose")
         return code
@@ -290,25 +236,6 @@ class Till:
         if state is not None:
             raise RefusedError(f"code.{state}")
 
-    def _signed(self, text: str, now: datetime.datetime, programme: str) -> tuple[rows.UsedCode, str]:
-        try:
-            code = signed_codes.read(text, self._code_keys, now_s=int(now.timestamp()), programme=programme).code
-        except typed.CodeError as error:
-            raise RefusedError(error.code, error.text) from error
-        used = rows.UsedCode(id=code.code_id.hex(), batch=code.batch, serial=code.serial, programme=code.programme)
-        return used, code.kind
-
-    def _typed(self, text: str, snapshot: SnapshotReader, programme: str) -> tuple[rows.UsedCode, str]:
-        try:
-            code = typed.parse(text)
-        except typed.CodeError as error:
-            raise RefusedError(error.code, error.text) from error
-        found = snapshot.typed_code(typed.stored_hash(code, self.identity.code_key))
-        if found is None:
-            raise RefusedError("code.unknown")
-        used = rows.UsedCode(id=found.code_id.hex(), batch=found.batch, serial=found.serial, programme=programme)
-        return used, found.purpose
-
     # -- what a decision knows -------------------------------------------------------------------------------------
 
     def _case(self, token: CardToken, now: datetime.datetime) -> _Case:
@@ -317,7 +244,7 @@ class Till:
             account = account_of(snapshot, self.journal, token)
             found = standing(snapshot, self.journal, account[0]) if account else None
             state = snapshot.state()
-            programme = self._in_force(snapshot, now)
+            programme = self._programmes.in_force(snapshot, now)
         facts = found.facts if found else Facts(known=False, status="none")
         status = account[1] if account else "none"
         if found and status != "active" and facts.status == "active":
@@ -338,7 +265,7 @@ class Till:
         snapshot = self.snapshot()
         with snapshot.view():
             found, state = standing(snapshot, self.journal, account), snapshot.state()
-            programme = self._in_force(snapshot, now)
+            programme = self._programmes.in_force(snapshot, now)
         return _Case(
             token=token,
             found=found,
@@ -372,11 +299,11 @@ class Till:
 
     def _prepare_allowances(self, case: _Case, account: AccountId) -> None:
         moment, snapshot = self._moment(), self.snapshot()
-        closed = self._closed()
+        closed = self._allowances.closed()
         held = [h for h in snapshot.allowances(account) if h.id not in closed]
-        usable = [h for h in held if _usable(h, moment, case.state, self.journal)]
+        usable = [h for h in held if self._allowances.usable(h, moment, case.state)]
         case.holding = {h.id.hex(): h for h in usable}
-        left = [Allowance(id=h.id.hex(), as_of=0, left=h.points - self._spent(h)) for h in usable]
+        left = [Allowance(id=h.id.hex(), as_of=0, left=h.points - self._allowances.spent(h)) for h in usable]
         case.facts = replace(case.facts, allowances=tuple(replace(a, as_of=self.journal.head().seq) for a in left))
 
     def _also(self, case: _Case, more: Sequence[Row]) -> None:
@@ -391,21 +318,6 @@ class Till:
         mine = {row.seq: row for row in case.own} | {row.seq: row for row in since}
         return [mine[number] for number in sorted(mine)]
 
-    def _closed(self) -> set[AllowanceId]:
-        found = (rows.read_detail(rows.read_body(r.body)) for r in self.journal.rows_of_kind(Kind.allowance_closed))
-        return {detail.allowance for detail in found if isinstance(detail, AllowanceClosed)}
-
-    def _spent(self, held: Held) -> int:
-        """What our rows took of an allowance: computed from them, not kept beside them."""
-        spent = 0
-        for row in self.journal.rows_of(held.account, 0):
-            body = rows.read_body(row.body)
-            if body.kind == Kind.burned:
-                detail = rows.read_detail(body)
-                if isinstance(detail, rows.Burned) and detail.allowance == held.id:
-                    spent += detail.points
-        return spent
-
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def _write(self, context: _Writing, case: _Case, request: Request, answer: Approved) -> Row:
@@ -414,17 +326,13 @@ class Till:
         held = case.holding.get(answer.allowance or "")
         if held is None:
             return context.append(detail, answer.points, receipt=request.receipt, codes=codes)
-        if not self._is_taken(held.id):
+        if not self._allowances.is_taken(held.id):
             context.append(AllowanceTaken(allowance=held.id, grant=held.grant))
         row = context.append(detail, answer.points)
-        spent = self._spent(held)
+        spent = self._allowances.spent(held)
         if spent >= held.points:
             context.append(AllowanceClosed(allowance=held.id, spent=spent))
         return row
-
-    def _is_taken(self, allowance: AllowanceId) -> bool:
-        found = (rows.read_detail(rows.read_body(r.body)) for r in self.journal.rows_of_kind(Kind.allowance_taken))
-        return any(isinstance(detail, AllowanceTaken) and detail.allowance == allowance for detail in found)
 
     def _done(self, row: Row, case: _Case, request: Request, answer: Approved) -> Done:
         """The answer, after the commit: the view counts the new row."""
@@ -465,33 +373,6 @@ class Till:
             raise RefusedError("caller.key_used")
 
     # -- programme and view ----------------------------------------------------------------------------------------
-
-    def _in_force(self, snapshot: SnapshotReader, now: datetime.datetime) -> Programme:
-        """The newest version that has begun, else the newest; raises RefusedError where there is none."""
-        versions = snapshot.programme_versions()
-        if versions != self._beginnings[0]:
-            read = [p for v in versions if (p := self._version(snapshot, v)) is not None]
-            self._beginnings = (
-                versions,
-                [(_begins_us(programme, self.identity.outlet), programme) for programme in read],
-            )
-        beginnings, now_us = self._beginnings[1], micros(now)
-        if not beginnings:
-            raise RefusedError("till.no_programme")
-        return next((programme for begins_us, programme in beginnings if begins_us <= now_us), beginnings[0][1])
-
-    def _version(self, snapshot: SnapshotReader, version: int) -> Programme | None:
-        """A document that the centre signed, read once; others are as if they were not there."""
-        if version not in self._programmes:
-            signed = snapshot.programme(version)
-            try:
-                self._programmes[version] = self._read(signed) if signed else None
-            except (CoseError, ProgrammeError):
-                self._programmes[version] = None
-        return self._programmes[version]
-
-    def _read(self, signed: bytes) -> Programme:
-        return parse(verify1(signed, self._programme_keys, max_bytes=DOCUMENT_MAX_BYTES))
 
     def _view(self, case: _Case) -> View:
         token = case.token or CardToken(b"")
@@ -550,12 +431,6 @@ def _now(moment: Moment) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(moment.wall_ms / 1000, tz=datetime.UTC)
 
 
-def _begins_us(programme: Programme, outlet: str) -> int:
-    """From when a version holds here; never where it does not have this outlet."""
-    place = place_of(programme, outlet)
-    return place.validity.starts if place is not None else ALWAYS_UNTIL
-
-
 def _basis(case: _Case) -> Basis:
     return Basis(
         generation=case.state.generation,
@@ -563,17 +438,6 @@ def _basis(case: _Case) -> Basis:
         block_list=case.state.cursor,
         feed=case.state.cursor,
     )
-
-
-def _usable(held: Held, moment: Moment, state: State, journal: Journal) -> bool:
-    """Granted for this branch and not over: by boot time within the boot of the request, by the wall across boots."""
-    if held.epoch != journal.epoch() or forked(state, journal):
-        return False
-    if held.sent_boot_id == moment.boot_id:
-        age_ms = moment.boottime_ms - held.sent_boottime_ms
-    else:
-        age_ms = max(moment.wall_ms - held.sent_wall_ms, moment.boottime_ms)
-    return age_ms < (held.lifetime_s - LIFETIME_MARGIN_S) * 1000
 
 
 def _same(request: Request, body: rows.Body, detail: rows.Detail) -> bool:
@@ -598,14 +462,3 @@ def _essence(request: Request) -> Request:
     points = None if request.reward else request.points
     plain = replace(request, operator=None, approval=None, hold=False, currency=None, reason=None)
     return replace(plain, lines=lines or None, points=points)
-
-
-def event_of(row: Row) -> EventId:
-    """The id by which everyone names a row."""
-    return event_id(row.hash)
-
-
-def packed(answer: Approved | Declined) -> dict[str, Any]:
-    """A decision as JSON values."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer))
-    return plain

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import agent.till
 from agent.opening import build_till
-from agent.till import Done, Till
+from agent.results import Done
+from agent.till import Till
 from benchmarks.measure import RUNS, Block, Figure, figure, folder, median_of, percentile, spent_us
 from loyalty.cose import DOCUMENT_MAX_BYTES, sign1
 from loyalty.decide import decide

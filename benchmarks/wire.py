@@ -19,7 +19,8 @@ from uuid import UUID
 
 import msgspec
 
-from agent.till import Done, Till
+from agent.results import Done
+from agent.till import Till
 from benchmarks.measure import RUNS, Figure, figure, folder, spent_us
 from benchmarks.tap import OUTLET, card_of, filled, identity
 from loyalty.request import Line, Request

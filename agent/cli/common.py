@@ -70,7 +70,7 @@ def translated() -> Iterator[None]:
     from agent.enrolment import AlreadyEnrolledError
     from agent.opening import InUseError
     from agent.remote import AnswerError
-    from agent.till import RefusedError
+    from agent.results import RefusedError
     from sync import files
     from sync.client import ExchangeFailedError
     from sync.files import StorageError

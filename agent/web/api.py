@@ -32,7 +32,7 @@ from agent.diagnosis.situation import Situation
 from agent.keys import PosKeys, Sessions
 from agent.operations import Activation, Burn, CodeUse, Earning, Operations, Reversal
 from agent.present import problem
-from agent.till import Done, NotDone, RefusedError
+from agent.results import Done, NotDone, RefusedError
 from agent.words import AmountError
 from loyalty.rows import Caller
 from sync.files import StorageError

@@ -13,7 +13,7 @@ import pytest
 from agent.opening import build_till
 from agent.operations import Activation, Burn, CodeUse, Earning, Reversal
 from agent.present import done_json
-from agent.till import Done, NotDone, RefusedError
+from agent.results import Done, NotDone, RefusedError
 from agent.words import AmountError
 from loyalty import typed
 from loyalty.cose import DOCUMENT_MAX_BYTES, sign1

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from agent.till import Done, Till
+from agent.results import Done
+from agent.till import Till
 from loyalty import rows as kinds
 from loyalty.ids import AccountId, CardToken, EventId, Generation, TerminalId
 from loyalty.request import Request as Asked
