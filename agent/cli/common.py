@@ -67,6 +67,19 @@ def read_config(path: Path) -> Config:
 @contextmanager
 def translated() -> Iterator[None]:
     """Every expected failure as a sentence and an exit code; only bugs show a trace."""
+    try:
+        yield
+    except Exception as error:
+        _explain(error)
+        raise
+
+
+def _explain(error: Exception) -> None:
+    """Ends the command where the failure is one that is expected.
+
+    Their types are loaded here, by the command that failed: with them come the HTTP client and its signatures, a
+    tenth of the agent's start.
+    """
     from agent.enrolment import AlreadyEnrolledError
     from agent.opening import InUseError
     from agent.remote import AnswerError
@@ -77,27 +90,26 @@ def translated() -> Iterator[None]:
     from sync.identity import NotEnrolledError
     from sync.journal import JournalError
 
-    try:
-        yield
-    except AnswerError as error:
-        code = str(error.problem.get("code"))
-        fail(f"{code}: {error.problem.get('detail')}{_hint(code)}")
-    except RefusedError as error:
-        fail(f"{error.code}: {words.reason('en', error.code, **error.fields)}{_hint(error.code)}")
-    except words.AmountError as error:
-        fail(f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
-    except (StorageError, InUseError) as error:
-        fail(f"{error.code}: {error.text}")
-    except NotEnrolledError as error:
-        fail(f"till.not_enrolled: {error}")
-    except (JournalError, AlreadyEnrolledError) as error:
-        fail(str(error))
-    except sqlite3.Error as error:
-        told = files.translated(error, Path("a file of this terminal"))
-        fail(f"{told.code}: {told.text}")
-    except ExchangeFailedError as error:
-        unreachable = error.failure.kind in ("line", "busy")
-        fail(f"{error.failure.code or 'line.down'}: {error.failure.text}", 3 if unreachable else 1)
+    match error:
+        case AnswerError(problem=problem):
+            code = str(problem.get("code"))
+            fail(f"{code}: {problem.get('detail')}{_hint(code)}")
+        case RefusedError(code=code, fields=fields):
+            fail(f"{code}: {words.reason('en', code, **fields)}{_hint(code)}")
+        case words.AmountError():
+            fail(f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
+        case StorageError() | InUseError():
+            fail(f"{error.code}: {error.text}")
+        case NotEnrolledError():
+            fail(f"till.not_enrolled: {error}")
+        case JournalError() | AlreadyEnrolledError():
+            fail(str(error))
+        case sqlite3.Error():
+            told = files.translated(error, Path("a file of this terminal"))
+            fail(f"{told.code}: {told.text}")
+        case ExchangeFailedError(failure=failure):
+            unreachable = failure.kind in ("line", "busy")
+            fail(f"{failure.code or 'line.down'}: {failure.text}", 3 if unreachable else 1)
 
 
 def _hint(code: str) -> str:

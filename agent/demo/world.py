@@ -186,6 +186,7 @@ class World:
                 child.wait(15)
             except subprocess.TimeoutExpired:
                 child.kill()
+                child.wait()
         self.line.cut()
 
 
