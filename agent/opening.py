@@ -64,13 +64,13 @@ class _Reopened:
     """The snapshot, opened again when a new file has taken its place."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir, self._path = data_dir, data_dir / "snapshot.db"
+        self._data_dir, self._path = data_dir, str(data_dir / "snapshot.db")
         self._reader: SnapshotReader | None = None
         self._inode = 0
 
     def __call__(self) -> SnapshotReader:
         try:
-            inode = self._path.stat().st_ino
+            inode = os.stat(self._path).st_ino  # noqa: PTH116 - each tap asks
         except OSError:
             if self._reader is not None:
                 return self._reader  # thrown away under us: what was open is good until the next start

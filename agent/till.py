@@ -339,7 +339,7 @@ class Till:
         if case.found is not None and request.kind != "activate":
             added = record.own_row(answer, request, seq=row.seq, member=case.facts.member)
             case.own = [*case.own, added]
-        kind = rows.Kind(rows.read_body(row.body).kind).name
+        kind = record.ROW_KINDS[request.kind]
         return Done(row=row, kind=kind, request=request, answer=answer, view=self._view(case))
 
     def _replayed(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -71,12 +72,17 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ROW = "SELECT seq, epoch_born, hash, body FROM rows "
-_PLACE = (
-    "SELECT epoch_born, seq, hash, (SELECT value FROM meta WHERE key = 'anchor') FROM rows ORDER BY seq DESC LIMIT 1"
-)
 
 Tip = tuple[int, Head]
 """The epoch that rows are born in, and the last row (or the anchor)."""
+
+
+class _Known(NamedTuple):
+    """What a decision asks for again and again."""
+
+    tip: Tip
+    anchor: Tip
+    any_activated: bool
 
 
 class JournalError(Exception):
@@ -106,11 +112,9 @@ class JournalReader:
     def anchor(self) -> Tip:
         """(epoch, head) of the last row that was pruned; the genesis if none was."""
         found = self._db.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
-        return self._read_anchor(found[0] if found else None)
-
-    def _read_anchor(self, value: bytes | None) -> Tip:
-        if value is None:
+        if found is None:
             return FIRST_EPOCH, Head(0, self.genesis)
+        value: bytes = found[0]
         return int.from_bytes(value[:4]), Head(int.from_bytes(value[4:12]), RowHash(value[12:]))
 
     def head(self) -> Head:
@@ -180,6 +184,10 @@ class JournalReader:
         ).fetchone()
         return Row(*found) if found else None
 
+    def any_activated(self) -> bool:
+        """Whether any card was brought to life here."""
+        return self._db.execute("SELECT 1 FROM cards_activated LIMIT 1").fetchone() is not None
+
     def accounts_of_cards(self, tokens: Sequence[CardToken]) -> list[AccountId]:
         """Accounts that were made here when one of these cards was brought to life."""
         marks = ", ".join("?" * len(tokens))
@@ -220,8 +228,8 @@ class Journal(JournalReader):
         self._engine, self.path = engine, path
         super().__init__(files.driver_connection(engine))
         self._lock = threading.RLock()
-        self._kept_tip: Tip | None = None  # while deciding, where it is asked for many times
-        self._kept_anchor: Tip | None = None
+        self._known: _Known | None = None  # while deciding, where it is asked for many times
+        self._kept: tuple[int, _Known] | None = None  # as of a `data_version`, which tells of others' commits
 
     @classmethod
     def open_or_create(cls, data_dir: Path, terminal: TerminalId, enrolment: bytes) -> Journal:
@@ -260,32 +268,47 @@ class Journal(JournalReader):
             except sqlite3.Error as error:
                 raise files.translated(error, self.path) from error
             try:
-                self._keep_place()
+                version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+                self._known = self._known_at(version)
                 yield
                 self._db.execute("COMMIT")
+                self._kept = version, self._known
             except BaseException as error:
+                self._kept = None
                 self._roll_back()
                 if isinstance(error, sqlite3.Error):
                     raise files.translated(error, self.path) from error
                 raise
             finally:
-                self._kept_tip = self._kept_anchor = None
+                self._known = None
 
-    def _keep_place(self) -> None:
-        """Anchor and tip in one question: a decision asks for them a dozen times."""
-        found = self._db.execute(_PLACE).fetchone()
-        if found is None:
-            self._kept_anchor = self._kept_tip = super().anchor()
-            return
-        epoch, seq, hash_, anchor = found
-        self._kept_anchor, self._kept_tip = self._read_anchor(anchor), (epoch, Head(seq, RowHash(hash_)))
+    def _known_at(self, version: int) -> _Known:
+        """As the last decision left it, unless somebody else wrote since."""
+        if self._kept is not None and self._kept[0] == version:
+            return self._kept[1]
+        return _Known(super()._tip(), super().anchor(), super().any_activated())
 
     def anchor(self) -> Tip:
         """(epoch, head) of the last row that was pruned; the genesis if none was."""
-        return self._kept_anchor or super().anchor()
+        known = self._known
+        return known.anchor if known else super().anchor()
 
     def _tip(self) -> Tip:
-        return self._kept_tip or super()._tip()
+        known = self._known
+        return known.tip if known else super()._tip()
+
+    def any_activated(self) -> bool:
+        """Whether any card was brought to life here."""
+        known = self._known
+        return known.any_activated if known else super().any_activated()
+
+    def hash_at(self, seq: int) -> RowHash | None:
+        """The hash of a row, of the anchor, or None where this journal has nothing."""
+        known = self._known
+        for _, place in (known.tip, known.anchor) if known else ():
+            if place.seq == seq:
+                return place.hash
+        return super().hash_at(seq)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -323,5 +346,7 @@ class Journal(JournalReader):
         )
         for code in codes:
             self._db.execute("INSERT OR IGNORE INTO codes_used VALUES (?, ?)", (code, seq))
-        self._kept_tip = (born, Head(seq, hash_))
+        if self._known:
+            activated = self._known.any_activated or read.kind == kinds.Kind.activated
+            self._known = _Known((born, Head(seq, hash_)), self._known.anchor, activated)
         return Row(seq, born, hash_, body)

@@ -62,7 +62,8 @@ def own_rows_of(snapshot: SnapshotReader, journal: JournalReader, account: Accou
     Of a card that was activated twice, rows that name the other account are the member's too: by the centre's word, or,
     while the centre has not heard of it, because the card was brought to life here.
     """
-    others = {*snapshot.aliases(account), *journal.accounts_of_cards(snapshot.tokens(account))} - {account}
+    made_here = journal.accounts_of_cards(snapshot.tokens(account)) if journal.any_activated() else ()
+    others = {*snapshot.aliases(account), *made_here} - {account}
     own = _own(journal.rows_of(account, after))
     if not others:
         return own

@@ -179,6 +179,7 @@ class _Seen(NamedTuple):
     data_version: int
     state: State
     programme_versions: tuple[int, ...]
+    any_alias: bool
 
 
 _HELD = (
@@ -194,6 +195,7 @@ class SnapshotReader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._seen: _Seen | None = None
+        self._seen_in_view: _Seen | None = None  # nothing changes inside a view: asked once there
 
     @classmethod
     def open(cls, data_dir: Path) -> SnapshotReader:
@@ -209,8 +211,10 @@ class SnapshotReader:
         """One read transaction: everything asked inside is of one instant."""
         self._db.execute("BEGIN")
         try:
+            self._seen_in_view = self._unchanged()
             yield
         finally:
+            self._seen_in_view = None
             self._db.execute("COMMIT")
 
     def state(self) -> State:
@@ -218,7 +222,9 @@ class SnapshotReader:
         return self._unchanged().state
 
     def _unchanged(self) -> _Seen:
-        """State and versions, read again only when the file changed: each tap asks, and an exchange is rare."""
+        """What is read again only when the file changed: each tap asks, and an exchange is rare."""
+        if self._seen_in_view is not None:
+            return self._seen_in_view
         version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
         if self._seen is None or self._seen.data_version != version:
             self._seen = self._read_seen(version)
@@ -227,7 +233,9 @@ class SnapshotReader:
     def _read_seen(self, version: int) -> _Seen:
         found = self._db.execute("SELECT value FROM state WHERE id = 1").fetchone()
         versions = self._db.execute("SELECT version FROM programmes ORDER BY version DESC").fetchall()
-        return _Seen(version, _state.decode(found[0]) if found else State(), tuple(v for (v,) in versions))
+        alias = self._db.execute("SELECT 1 FROM aliases LIMIT 1").fetchone()
+        state = _state.decode(found[0]) if found else State()
+        return _Seen(version, state, tuple(v for (v,) in versions), alias is not None)
 
     def card(self, token: CardToken) -> Card | None:
         """Which account a card points to, or None for a card the centre has not told us of."""
@@ -250,11 +258,15 @@ class SnapshotReader:
 
     def target(self, account: AccountId) -> AccountId:
         """The account to which this one counts: mostly itself."""
+        if not self._unchanged().any_alias:
+            return account
         found = self._db.execute("SELECT target FROM aliases WHERE account = ?", (account,)).fetchone()
         return AccountId(found[0]) if found else account
 
     def aliases(self, target: AccountId) -> list[AccountId]:
         """Accounts that count to this one, since a card was activated twice."""
+        if not self._unchanged().any_alias:
+            return []
         found = self._db.execute("SELECT account FROM aliases WHERE target = ?", (target,))
         return [AccountId(account) for (account,) in found]
 
