@@ -13,8 +13,8 @@ import pytest
 import typer.main
 from packaging.requirements import Requirement
 
-from agent import cli as terminal
 from agent import config
+from agent.cli import commands as terminal
 from loyalty.reasons import REASONS
 from server import cli as centre
 

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -70,15 +71,24 @@ def translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _explain(error)
-        raise
+        told = explained(error)
+        if told is None:
+            raise
+        fail(told.text, told.exit_code)
 
 
-def _explain(error: Exception) -> None:
-    """Ends the command where the failure is one that is expected.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A failure in words, and how the command ends."""
 
-    Their types are loaded here, by the command that failed: with them come the HTTP client and its signatures, a
-    tenth of the agent's start.
+    text: str
+    exit_code: int = 1
+
+
+def explained(error: Exception) -> Explanation | None:
+    """The words for an expected failure; None for a bug.
+
+    The failures' types are loaded here, once something failed: with them come the HTTP client and its signatures.
     """
     from agent.enrolment import AlreadyEnrolledError
     from agent.opening import InUseError
@@ -93,23 +103,24 @@ def _explain(error: Exception) -> None:
     match error:
         case AnswerError(problem=problem):
             code = str(problem.get("code"))
-            fail(f"{code}: {problem.get('detail')}{_hint(code)}")
+            return Explanation(text=f"{code}: {problem.get('detail')}{_hint(code)}")
         case RefusedError(code=code, fields=fields):
-            fail(f"{code}: {words.reason('en', code, **fields)}{_hint(code)}")
+            return Explanation(text=f"{code}: {words.reason('en', code, **fields)}{_hint(code)}")
         case words.AmountError():
-            fail(f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
+            return Explanation(text=f"{error.code}: {words.reason('en', error.code, **error.fields('en'))}")
         case StorageError() | InUseError():
-            fail(f"{error.code}: {error.text}")
+            return Explanation(text=f"{error.code}: {error.text}")
         case NotEnrolledError():
-            fail(f"till.not_enrolled: {error}")
+            return Explanation(text=f"till.not_enrolled: {error}")
         case JournalError() | AlreadyEnrolledError():
-            fail(str(error))
+            return Explanation(text=str(error))
         case sqlite3.Error():
             told = files.translated(error, Path("a file of this terminal"))
-            fail(f"{told.code}: {told.text}")
+            return Explanation(text=f"{told.code}: {told.text}")
         case ExchangeFailedError(failure=failure):
-            unreachable = failure.kind in ("line", "busy")
-            fail(f"{failure.code or 'line.down'}: {failure.text}", 3 if unreachable else 1)
+            exit_code = 3 if failure.kind in ("line", "busy") else 1
+            return Explanation(text=f"{failure.code or 'line.down'}: {failure.text}", exit_code=exit_code)
+    return None
 
 
 def _hint(code: str) -> str:

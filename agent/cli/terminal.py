@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -34,10 +33,10 @@ def agent(config: ConfigFile = DEFAULT) -> None:
     Example: holdfast agent --config /etc/holdfast/agent.toml
     """
     loaded = read_config(config)
-    from agent.serve import serve
+    from agent.serve import run
 
     with translated():
-        asyncio.run(serve(loaded))
+        run(loaded)
 
 
 @app.command()

@@ -15,7 +15,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from agent.cli import app
+from agent.cli.commands import app
 from drivers.lines import Reading, Removed
 from tests.rigs.shop import CARD, OTHER_CARD, Shop
 from tests.rigs.terminal import Terminal, holdfast
