@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -142,6 +142,7 @@ def ask(config: Path, of_agent: Callable[[Any], Any], alone_work: Callable[[Any]
     with translated():
         remote = running(loaded)
         if remote is not None:
-            return of_agent(remote)
+            with closing(remote):
+                return of_agent(remote)
         with alone(loaded) as operations:
             return alone_work(operations)

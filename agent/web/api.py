@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from litestar import Controller, Litestar, Request, Response, get, post
+from litestar import Controller, Litestar, Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -23,6 +23,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.response import Stream
 
 from agent import words
@@ -309,6 +311,11 @@ def _http_problem(request: Http, error: HTTPException) -> Response[Any]:
     return _problem(error.status_code, f"http.{error.status_code}", error.detail)
 
 
+def _unknown_path(response: Response[Any]) -> Response[Any]:
+    """The framework's OpenAPI router answers unknown paths beside its document, and would with a page."""
+    return _problem(404, "http.404", "Not Found") if response.status_code == 404 else response
+
+
 def _nested(request: Http, _: RecursionError) -> Response[Any]:
     """A body nested beyond what any request has."""
     return _problem(422, "request.body", words.reason(language_of(request), "request.body"))
@@ -340,6 +347,14 @@ async def metrics(request: Http) -> str:
     return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items())
 
 
+class _Application(Litestar):
+    """Litestar loads pydantic wherever it is installed, a fifth of the agent's start; nothing here is made of it."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
     """The agent's ASGI application. `hosts` are the Host headers it answers to."""
     state = State(
@@ -352,7 +367,7 @@ def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
             "embed_from": agent.config.till.embed_from,
         }
     )
-    return Litestar(
+    return _Application(
         route_handlers=[LocalApi, healthz, metrics, *pages],
         state=state,
         exception_handlers={
@@ -366,7 +381,7 @@ def app(agent: Agent, hosts: set[str], pages: list[Any]) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Holdfast terminal",
             version="1",
-            path="/api/v1",
+            openapi_router=Router("/api/v1", route_handlers=[], include_in_schema=False, after_request=_unknown_path),
             render_plugins=[JsonRenderPlugin(path="openapi.json")],
         ),
     )

@@ -181,6 +181,11 @@ def test_health_metrics_and_the_interfaces_description_are_there(terminal: Termi
     assert {"/api/v1/status", "/api/v1/earnings", "/api/v1/stream"} <= described["paths"].keys()
 
 
+def test_a_path_that_is_not_there_is_a_problem_too(terminal: Terminal) -> None:
+    for path in ("/nothing", "/nothing/below", "/nothing.json"):
+        problem(terminal.http.get(path), 404, "http.404")
+
+
 # The stream
 
 
