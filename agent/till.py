@@ -17,13 +17,13 @@ from agent.words.money import decimals as exponent
 from loyalty import record, rows
 from loyalty.answer import Approved, Declined
 from loyalty.decide import decide
-from loyalty.facts import Allowance, CodeFacts, Facts, OwnRow
+from loyalty.facts import Allowance, CodeFacts, Facts
 from loyalty.ids import NO_GENERATION, AccountId, CardToken
 from loyalty.programme import Programme
 from loyalty.recorded import answered, approved_of, entry, own_row, recorded, request_of
 from loyalty.request import PresentedCode, Request
 from loyalty.rows import Activated, AllowanceClosed, AllowanceTaken, Basis, Caller, Moment
-from loyalty.since import balance_after
+from loyalty.since import OwnRows, balance_after
 from sync.exchange import acknowledged
 from sync.identity import Identity
 from sync.journal import Journal
@@ -40,7 +40,7 @@ class _Case:
     found: Standing | None
     status: str
     facts: Facts
-    own: list[OwnRow]
+    own: OwnRows
     state: State
     acked: int
     programme: Programme
@@ -116,7 +116,7 @@ class Till:
                 return NotDone(request=request, answer=answer, view=self._view(case))
             context = _Writing(self.journal, moment, _basis(case), case.found.account, token, caller, operator)
             row = self._write(context, case, request, answer)
-        return self._done(row, case, request, answer)
+            return self._done(row, case, request, answer)
 
     def activate(
         self,
@@ -182,7 +182,7 @@ class Till:
                 return NotDone(request=request, answer=answer, view=self._view(case))
             context = _Writing(self.journal, moment, _basis(case), account, body.card, caller, operator)
             written = context.append(recorded(request, answer, case.programme.currency), answer.points)
-        return self._done(written, case, request, answer)
+            return self._done(written, case, request, answer)
 
     def close_spent_allowances(self) -> int:
         """Closes allowances that are spent or whose lifetime is over, so that what remains is the member's again."""
@@ -249,13 +249,12 @@ class Till:
         status = account[1] if account else "none"
         if found and status != "active" and facts.status == "active":
             facts = replace(facts, status=status)
-        own = list(found.own_rows) if found else []
         return _Case(
             token=token,
             found=found,
             status=facts.status if found else status,
             facts=facts,
-            own=own,
+            own=OwnRows(found.own_rows if found else ()),
             state=state,
             acked=acknowledged(state, self.journal),
             programme=programme,
@@ -271,7 +270,7 @@ class Till:
             found=found,
             status=found.facts.status,
             facts=found.facts,
-            own=list(found.own_rows),
+            own=OwnRows(found.own_rows),
             state=state,
             acked=acknowledged(state, self.journal),
             programme=programme,
@@ -307,16 +306,18 @@ class Till:
         case.facts = replace(case.facts, allowances=tuple(replace(a, as_of=self.journal.head().seq) for a in left))
 
     def _also(self, case: _Case, more: Sequence[Row]) -> None:
+        if not more:
+            return
         seen = {row.seq for row in case.own}
         read = [own_row(row.seq, event_id(row.hash), row.body) for row in more if row.seq not in seen]
-        case.own = sorted([*case.own, *(row for row in read if row is not None)], key=lambda row: row.seq)
+        case.own = OwnRows(sorted([*case.own, *(row for row in read if row is not None)], key=lambda row: row.seq))
 
-    def _own_since(self, case: _Case, seq: int) -> list[OwnRow]:
+    def _own_since(self, case: _Case, seq: int) -> OwnRows:
         """All of the member's rows since a row, for what was given back of it."""
         assert case.found is not None
         since = own_rows_of(self.snapshot(), self.journal, case.found.account, seq)
         mine = {row.seq: row for row in case.own} | {row.seq: row for row in since}
-        return [mine[number] for number in sorted(mine)]
+        return OwnRows(mine[number] for number in sorted(mine))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -335,10 +336,9 @@ class Till:
         return row
 
     def _done(self, row: Row, case: _Case, request: Request, answer: Approved) -> Done:
-        """The answer, after the commit: the view counts the new row."""
+        """The answer; the view counts the new row. Made while the processor is warm, given when the row is on disk."""
         if case.found is not None and request.kind != "activate":
-            added = record.own_row(answer, request, seq=row.seq, member=case.facts.member)
-            case.own = [*case.own, added]
+            case.own.add(record.own_row(answer, request, seq=row.seq, member=case.facts.member))
         kind = record.ROW_KINDS[request.kind]
         return Done(row=row, kind=kind, request=request, answer=answer, view=self._view(case))
 
@@ -379,7 +379,7 @@ class Till:
         if case.found is None:
             return View(token=token)
         facts = case.facts
-        provisional = sum(row.balance for row in case.own if row.seq > case.acked and row.member == facts.member)
+        provisional = sum(row.balance for row in case.own.of(facts.member) if row.seq > case.acked)
         return View(
             token=token,
             account=case.found.account,

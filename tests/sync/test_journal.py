@@ -145,6 +145,18 @@ def test_another_process_cannot_write_while_the_till_decides(tmp_path: Path) -> 
     journal.close()
 
 
+def test_a_decision_that_failed_leaves_the_next_one_where_it_was(tmp_path: Path) -> None:
+    journal = opened_journal(tmp_path, 1)
+    with pytest.raises(RuntimeError), journal.deciding():
+        journal.append(earned(1), account=MEMBER)
+        assert journal.head().seq == 2
+        raise RuntimeError("killed")
+    assert journal.head().seq == 1
+    assert [row.seq for row in add(journal, 1)] == [2]
+    assert journal.verify() == 2
+    journal.close()
+
+
 def test_rows_of_another_process_are_never_overwritten(tmp_path: Path) -> None:
     journal = opened_journal(tmp_path, 1)
     assert other_process(tmp_path) == "wrote"

@@ -89,6 +89,20 @@ def test_a_member_that_left_takes_its_cards_and_aliases_along(tmp_path: Path) ->
     snapshot.close()
 
 
+def test_a_reader_hears_of_every_change_but_not_within_one_view(tmp_path: Path) -> None:
+    snapshot, alias = Snapshot.open_or_create(tmp_path), AccountId(bytes([7]) * 16)
+    reader = SnapshotReader.open(tmp_path)
+    assert (reader.target(alias), reader.aliases(MEMBER), reader.state()) == (alias, [], State())
+    with reader.view():
+        with snapshot.writing():
+            snapshot.put_member(told(b"f"), 1, [], [alias])
+            snapshot.put_state(State(commit=1))
+        assert (reader.target(alias), reader.member(MEMBER), reader.state()) == (alias, None, State())
+    assert (reader.target(alias), reader.aliases(MEMBER), reader.state()) == (MEMBER, [alias], State(commit=1))
+    reader.close()
+    snapshot.close()
+
+
 def test_an_answer_is_written_wholly_or_not_at_all(tmp_path: Path) -> None:
     snapshot = Snapshot.open_or_create(tmp_path)
     with pytest.raises(RuntimeError), snapshot.writing():
