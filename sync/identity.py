@@ -9,7 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from loyalty.ids import CardToken, TerminalId, card_token
-from sync.protocol.signing import cose_kid
+from sync.protocol.kids import cose_kid
 
 FILE_NAME = "identity.json"
 

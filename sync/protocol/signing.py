@@ -21,17 +21,14 @@ from http_message_signatures import (
 )
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
 
+from sync.protocol.kids import cose_kid as cose_kid
+
 TERMINAL_HEADER = "Holdfast-Terminal"
 CREATED_WITHIN_S = 300
 _REQUEST_COVERS = ("@method", "@path", "content-digest", "holdfast-terminal")
 _ANSWER_COVERS = ("@status", "content-digest")
 _REQUEST_TAG = "holdfast-request"
 _ANSWER_TAG = "holdfast-answer"
-
-
-def cose_kid(kid: str) -> bytes:
-    """The key id as signed codes, grants and documents name it: its last eight hex digits, four bytes."""
-    return bytes.fromhex(kid[-8:])
 
 
 class SignatureError(Exception):
