@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent import config as configuration
+from agent.alone import alone
 from agent.app import diagnosed_configuration, terminal_status
 from agent.config import Config, ConfigError
 from agent.diagnosis.examine import examine
@@ -18,7 +19,7 @@ from agent.diagnosis.log_store import Event
 from agent.diagnosis.model import Report
 from agent.diagnosis.situation import Mistake, Queue, Situation
 from agent.hello import verify_hello
-from agent.remote import AnswerError, Remote, alone, running
+from agent.remote import AnswerError, Remote, running
 from sync import identity
 
 

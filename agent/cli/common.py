@@ -137,12 +137,14 @@ def quoted(text: str) -> str:
 def ask(config: Path, of_agent: Callable[[Any], Any], alone_work: Callable[[Any], Any]) -> Any:
     """The running agent's answer, or our own."""
     loaded = read_config(config)
-    from agent.remote import alone, running
+    from agent.remote import running
 
     with translated():
         remote = running(loaded)
         if remote is not None:
             with closing(remote):
                 return of_agent(remote)
+        from agent.alone import alone  # all of the till, which a question to the agent does not need
+
         with alone(loaded) as operations:
             return alone_work(operations)

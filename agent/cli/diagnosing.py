@@ -86,7 +86,8 @@ def readers(context: typer.Context, config: ConfigFile = DEFAULT, json: Json = F
     if context.invoked_subcommand is not None:
         return
     loaded = read_config(config)
-    from agent.remote import running, status_alone
+    from agent.alone import status_alone
+    from agent.remote import running
 
     with translated():
         remote = running(loaded)

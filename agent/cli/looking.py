@@ -23,6 +23,7 @@ from agent.cli.common import (
     say_json,
     translated,
 )
+from agent.config import Config
 
 
 @app.command()
@@ -32,16 +33,22 @@ def status(config: ConfigFile = DEFAULT, json: Json = False) -> None:
     Example: holdfast status
     """
     loaded = read_config(config)
-    from agent.remote import running, status_alone
+    from agent.remote import running
 
     with translated():
         remote = running(loaded)
-        found = remote.get("/status") if remote is not None else status_alone(loaded)
+        found = remote.get("/status") if remote is not None else _status_alone(loaded)
     if json:
         say_json(found)
     else:
         _say_status(found)
     raise typer.Exit(1 if found["findings"] else 0)
+
+
+def _status_alone(config: Config) -> dict[str, Any]:
+    from agent.alone import status_alone
+
+    return status_alone(config)
 
 
 def _say_status(found: dict[str, Any]) -> None:

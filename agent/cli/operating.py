@@ -154,7 +154,8 @@ def sync(config: ConfigFile = DEFAULT, json: Json = False) -> None:
     Example: holdfast sync
     """
     loaded = read_config(config)
-    from agent.remote import running, sync_alone
+    from agent.alone import sync_alone
+    from agent.remote import running
 
     with translated():
         remote = running(loaded)
