@@ -50,9 +50,9 @@ def _situation(config: Config | None, mistakes: tuple[Mistake, ...]) -> Situatio
     )
     if config is None:
         return found
-    remote = running(config)
-    if remote is not None:  # it knows its readers and its line better than anyone outside
-        return msgspec.convert(remote.get("/diagnostics/situation"), Situation)
+    with running(config) as remote:
+        if remote is not None:  # it knows its readers and its line better than anyone outside
+            return msgspec.convert(remote.get("/diagnostics/situation"), Situation)
     return msgspec.structs.replace(found, queue=_queue(config))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,22 @@ def _read(response: httpx.Response) -> Any:
     return response.json()
 
 
-def running(config: Config) -> Remote | None:
+@contextmanager
+def running(config: Config) -> Iterator[Remote | None]:
     """The agent, if one answers on its socket."""
     if not Path(config.till.socket).exists():
-        return None
+        yield None
+        return
     remote = Remote(config.till.socket, config.terminal.language)
+    try:
+        yield remote if _answers(remote) else None
+    finally:
+        remote.close()
+
+
+def _answers(remote: Remote) -> bool:
     try:
         remote.get("/status")
     except (httpx.TransportError, AnswerError):
-        return None
-    return remote
+        return False
+    return True

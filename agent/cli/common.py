@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -139,11 +139,9 @@ def ask(config: Path, of_agent: Callable[[Any], Any], alone_work: Callable[[Any]
     loaded = read_config(config)
     from agent.remote import running
 
-    with translated():
-        remote = running(loaded)
+    with translated(), running(loaded) as remote:
         if remote is not None:
-            with closing(remote):
-                return of_agent(remote)
+            return of_agent(remote)
         from agent.alone import alone  # all of the till, which a question to the agent does not need
 
         with alone(loaded) as operations:

@@ -89,8 +89,7 @@ def readers(context: typer.Context, config: ConfigFile = DEFAULT, json: Json = F
     from agent.alone import status_alone
     from agent.remote import running
 
-    with translated():
-        remote = running(loaded)
+    with translated(), running(loaded) as remote:
         found = (remote.get("/status") if remote is not None else status_alone(loaded))["readers"]
     if json:
         say_json(found)
@@ -117,8 +116,7 @@ def readers_test(
     from agent.doctor import guided_test
     from agent.remote import running
 
-    with translated():
-        remote = running(loaded)
+    with translated(), running(loaded) as remote:
         if remote is None:
             fail("The agent is not running. Start it: sudo systemctl start holdfast-agent", 3)
         if not json:

@@ -35,8 +35,7 @@ def status(config: ConfigFile = DEFAULT, json: Json = False) -> None:
     loaded = read_config(config)
     from agent.remote import running
 
-    with translated():
-        remote = running(loaded)
+    with translated(), running(loaded) as remote:
         found = remote.get("/status") if remote is not None else _status_alone(loaded)
     if json:
         say_json(found)

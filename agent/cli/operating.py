@@ -157,10 +157,9 @@ def sync(config: ConfigFile = DEFAULT, json: Json = False) -> None:
     from agent.alone import sync_alone
     from agent.remote import running
 
-    with translated():
-        remote = running(loaded)
-        with err.status("Exchanging with the centre ...") if sys.stderr.isatty() else contextlib.nullcontext():
-            found = remote.post("/sync") if remote is not None else msgspec.to_builtins(sync_alone(loaded))
+    waiting = err.status("Exchanging with the centre ...") if sys.stderr.isatty() else contextlib.nullcontext()
+    with translated(), running(loaded) as remote, waiting:
+        found = remote.post("/sync") if remote is not None else msgspec.to_builtins(sync_alone(loaded))
     if json:
         say_json({"error": None} | {name: value for name, value in found.items() if name not in ("id", "type")})
     else:
