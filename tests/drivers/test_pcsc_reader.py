@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 
 from drivers import lines
 from drivers.lines import Fault, Reading, Removed
-from drivers.pcsc_reader import ATTEMPTS, Reader
-from drivers.pcsc_service import CardForbiddenError, CardLostError, Seen
 from drivers.program import Voice
+from tests.rigs.need import need
 from tests.rigs.virtual_card import Ntag213, VirtualCard
+
+need(importlib.util.find_spec("smartcard"), "pyscard (needs gcc, swig and libpcsclite-dev to build)")
+
+from drivers.pcsc_reader import ATTEMPTS, Reader  # noqa: E402
+from drivers.pcsc_service import CardForbiddenError, CardLostError, Seen  # noqa: E402
 
 NAME = "Counter 00 00"
 FOR_EVER = float("inf")

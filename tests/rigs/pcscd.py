@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import shutil
@@ -43,6 +44,7 @@ class Pcscd:
     """
 
     def __init__(self, directory: Path, readers: Sequence[str] = ("Counter",)) -> None:
+        need(importlib.util.find_spec("smartcard"), "pyscard (needs gcc, swig and libpcsclite-dev to build)")
         need(Path(PCSCD).exists(), "pcscd (apt install pcscd)")
         need(VPCD.exists() or not readers, "vpcd (apt install vsmartcard-vpcd)")
         self.directory = directory
