@@ -47,10 +47,14 @@ class CuttableLine:
         while True:
             try:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._centre_port))
             except OSError:
-                if not self.up:
+                if self._listener is not listener or not self.up:
                     return
+                continue
+            try:
+                far = socket.create_connection(("127.0.0.1", self._centre_port))
+            except OSError:  # no centre: a broken connection, as on a real line
+                near.close()
                 continue
             with self._lock:
                 self._open |= {near, far}
@@ -64,3 +68,6 @@ class CuttableLine:
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        with self._lock:
+            self._open -= {source, target}
