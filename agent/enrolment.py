@@ -8,9 +8,7 @@ from agent.config import Config
 from loyalty.ids import fingerprint
 from sync import identity
 from sync.client import connect, enrol
-from sync.protocol.messages import Enrol
-
-PROOF_CONTEXT = b"holdfast-enrol-1"
+from sync.protocol.messages import ENROL_CONTEXT, Enrol
 
 
 class AlreadyEnrolledError(Exception):
@@ -25,7 +23,7 @@ def join(config: Config, server_url: str, code: str) -> tuple[identity.Identity,
         )
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()
-    asked = Enrol(code=code, public_key=public, proof=key.sign(PROOF_CONTEXT + code.encode()))
+    asked = Enrol(code=code, public_key=public, proof=key.sign(ENROL_CONTEXT + code.encode()))
     http = connect(server_url, config.server.ca_file)
     try:
         told = enrol(http, asked)

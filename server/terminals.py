@@ -13,12 +13,11 @@ from loyalty.ids import TerminalId
 from server import store
 from server.keys import Keys
 from server.schema import enrolment_codes, nonces, terminals
-from sync.protocol.messages import Enrol, Enrolled
+from sync.protocol.messages import ENROL_CONTEXT, Enrol, Enrolled
 from sync.protocol.signing import CREATED_WITHIN_S, SignatureError, SignedRequest, verify_request
 
 CODE_LIFETIME_MS = 15 * 60 * 1000
 CODE_BITS = 80
-PROOF_CONTEXT = b"holdfast-enrol-1"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -51,7 +50,7 @@ def enrol(tx: sa.Connection, keys: Keys, asked: Enrol, now_ms: int) -> Enrolled:
     """A terminal joins; raises RefusedError."""
     try:
         key = Ed25519PublicKey.from_public_bytes(asked.public_key)
-        key.verify(asked.proof, PROOF_CONTEXT + asked.code.encode())
+        key.verify(asked.proof, ENROL_CONTEXT + asked.code.encode())
     except (InvalidSignature, ValueError) as error:
         raise RefusedError(403, "enrolment.proof", "The key and its proof do not belong together.") from error
     hash_ = _hash(asked.code)

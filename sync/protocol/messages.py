@@ -223,12 +223,15 @@ class Hello(_Said, frozen=True, kw_only=True):
     protocol: tuple[int, int] = (OLDEST_PROTOCOL, PROTOCOL)
 
 
+ENROL_CONTEXT = b"holdfast-enrol-1"  # signed before the code: the proof is good for nothing else
+
+
 class Enrol(_Said, frozen=True, kw_only=True):
     """A terminal joins: its key, a proof that it has the private half, and the single-use code."""
 
     code: str
     public_key: bytes
-    proof: bytes  # signature over "holdfast-enrol-1" + code
+    proof: bytes  # signature over ENROL_CONTEXT + code
     label: str | None = None
 
 

@@ -24,7 +24,7 @@ from loyalty.request import Line, PresentedCode, Request
 from server import accept, audit, codes, keys, programmes, schema, terminals
 from server.allowances import Signer
 from server.store import Store
-from sync.protocol import packing
+from sync.protocol import messages, packing
 from sync.protocol.chain import Head, Row, event_id, genesis, row_hash
 from sync.protocol.messages import Answer, Batch, Clock, Enrol, Grant, Outcome, Place, Receipt, Wish
 from sync.protocol.messages import Request as Exchange
@@ -104,7 +104,7 @@ class Centre:
         private = Ed25519PrivateKey.generate()
         with self.store.writing() as tx:
             code = terminals.new_code(tx, outlet=outlet, label="Counter", now_ms=self.now_ms)
-            proof = private.sign(terminals.PROOF_CONTEXT + code.encode())
+            proof = private.sign(messages.ENROL_CONTEXT + code.encode())
             asked = Enrol(code=code, public_key=private.public_key().public_bytes_raw(), proof=proof)
             told = terminals.enrol(tx, self.keys, asked, self.now_ms)
         root = genesis(told.terminal, told.enrolment)

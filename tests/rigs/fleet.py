@@ -20,6 +20,7 @@ from loyalty.ids import Generation
 from server import audit, codes, keys, programmes, schema, terminals
 from server.store import Store
 from sync import identity
+from sync.protocol import messages
 from sync.protocol.messages import Enrol
 from tests.rigs.terminal import PATIENCE_S, free_port
 
@@ -92,7 +93,7 @@ class Fleet:
         private = Ed25519PrivateKey.generate()
         with self.store.writing() as tx:
             code = terminals.new_code(tx, outlet="harbour", label=data_dir.name, now_ms=_now_ms())
-            proof = private.sign(terminals.PROOF_CONTEXT + code.encode())
+            proof = private.sign(messages.ENROL_CONTEXT + code.encode())
             asked = Enrol(code=code, public_key=private.public_key().public_bytes_raw(), proof=proof)
             told = terminals.enrol(tx, self.keys, asked, _now_ms())
         made = identity.Identity(

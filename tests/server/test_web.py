@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from server import schema, terminals
 from server.web import PORTAL_TOKEN, app
+from sync.protocol import messages
 from sync.protocol.messages import (
     MAX_PLAIN_BYTES,
     MAX_WIRE_BYTES,
@@ -145,7 +146,7 @@ def test_the_portal_word_is_plain_and_health_tells_the_generation(served: Served
 def enrol(served: Served, code: str, proof_of: str | None = None) -> tuple[httpx.Response, str]:
     """A terminal asks to join with a code."""
     key, nonce = Ed25519PrivateKey.generate(), secrets.token_hex(8)
-    proof = key.sign(terminals.PROOF_CONTEXT + (proof_of or code).encode())
+    proof = key.sign(messages.ENROL_CONTEXT + (proof_of or code).encode())
     asked = Enrol(code=code, public_key=key.public_key().public_bytes_raw(), proof=proof)
     headers = {"Holdfast-Nonce": nonce}
     return served.http.post("/sync/v1/enrol", content=pack_message(asked), headers=headers), nonce
